@@ -1,0 +1,60 @@
+"""Shapes on the wire: strict, closed, with limits."""
+
+import base64
+import binascii
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+
+from server.kit.errors import InvalidRequest
+from server.kit.money import AMOUNT_MAX
+
+T = TypeVar("T")
+
+PAGE_MAX = 100
+Amount = Annotated[
+    int, msgspec.Meta(ge=1, le=AMOUNT_MAX, description="Minor units", examples=[2500])
+]
+CurrencyCode = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[A-Z][A-Z0-9]{2,9}$", description="ISO 4217 or asset code", examples=["EUR"]
+    ),
+]
+
+
+class Schema(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request or a response. Unknown fields are refused, not ignored."""
+
+
+class Page(msgspec.Struct, Generic[T], kw_only=True):
+    """Some items, and where the next ones begin."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+def to_base64url(data: bytes) -> str:
+    """Return unpadded base64url (RFC 4648 section 5)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def from_base64url(text: str, *, field: str, size_max: int = 16_384) -> bytes:
+    """Return the bytes of canonical unpadded base64url.
+
+    Raises:
+        InvalidRequest: the text is anything else, or longer than ``size_max`` bytes decoded.
+    """
+    try:
+        data = base64.b64decode(
+            text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
+        )
+    except (UnicodeEncodeError, binascii.Error, ValueError):
+        data = b""
+    if to_base64url(data) != text or len(data) > size_max:
+        raise InvalidRequest(
+            f"{field} is not base64url without padding, or holds more than {size_max} bytes.",
+            fix="Encode the bytes as RFC 4648 section 5 says, and leave out the '=' signs.",
+            field=field,
+        )
+    return data

@@ -1,0 +1,88 @@
+"""Bodies are read strictly: ``"3"`` is no integer, ``1.0`` is none either, nothing is said twice.
+
+Litestar converts leniently and a JSON reader keeps the last of two equal keys; on a money route
+both would let a sender and a signer read different things. So each body is checked here, before
+Litestar sees it, against the very type that the handler declares.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+from litestar import Request
+
+from server.kit.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
+
+BODY_BYTES_MAX = 2_000_000
+DEPTH_MAX = 32
+_OPENING, _CLOSING, _QUOTE, _ESCAPE = b"[{", b"]}", ord('"'), ord("\\")
+
+
+async def check_body(request: Request[Any, Any, Any]) -> None:
+    """Refuse a JSON body that is not exactly what the route's handler declares.
+
+    Raises:
+        BodyTooLarge: it has more than ``BODY_BYTES_MAX`` bytes.
+        UnsupportedMediaType: it does not call itself JSON.
+        InvalidRequest: it is malformed, ambiguous, too deep, or of another shape.
+    """
+    field = request.route_handler.parsed_data_field
+    if field is None:
+        return
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType(
+            "The body must be JSON.", fix="Send the header Content-Type: application/json."
+        )
+    decode(await request.body(), field.annotation)
+
+
+def decode(body: bytes, annotation: Any) -> Any:
+    """Return the body as a value of exactly this type. Raises as `check_body` does."""
+    if len(body) > BODY_BYTES_MAX:
+        raise BodyTooLarge(f"A body has at most {BODY_BYTES_MAX} bytes.")
+    if nesting(body) > DEPTH_MAX:
+        raise InvalidRequest(f"The body is nested more than {DEPTH_MAX} deep.")
+    try:
+        json.loads(body, object_pairs_hook=_no_duplicates)
+        return msgspec.json.decode(body, type=annotation, strict=True)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(
+            f"The body does not fit: {error}.",
+            fix="The API page lists the fields and their limits.",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise InvalidRequest(
+            f"The body is not JSON that can be read in one way: {error}."
+        ) from error
+
+
+def nesting(body: bytes) -> int:
+    """Return how deep brackets are nested, without recursion and without parsing."""
+    depth = deepest = 0
+    inside_text = escaped = False
+    for byte in body:
+        if inside_text:
+            if escaped:
+                escaped = False
+            elif byte == _ESCAPE:
+                escaped = True
+            elif byte == _QUOTE:
+                inside_text = False
+        elif byte == _QUOTE:
+            inside_text = True
+        elif byte in _OPENING:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in _CLOSING:
+            depth -= 1
+    return deepest
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {twice!r} stands there twice")
+    return result

@@ -1,0 +1,47 @@
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from server.kit.unit_of_work import Tx, UnitOfWork
+
+
+@pytest.fixture
+async def counter(uow: UnitOfWork) -> None:
+    async def create(tx: Tx) -> None:
+        await tx.connection.execute(text("CREATE TABLE counter (n INTEGER NOT NULL)"))
+        await tx.connection.execute(text("INSERT INTO counter VALUES (0)"))
+
+    await uow.run(create)
+
+
+async def _read(tx: Tx) -> int:
+    return int((await tx.connection.execute(text("SELECT n FROM counter"))).scalar_one())
+
+
+@pytest.mark.usefixtures("counter")
+async def test_concurrent_commands_lose_no_update(uow: UnitOfWork) -> None:
+    async def increment(tx: Tx) -> None:
+        lock = " FOR UPDATE" if tx.dialect == "postgresql" else ""
+        n = (await tx.connection.execute(text(f"SELECT n FROM counter{lock}"))).scalar_one()
+        await tx.connection.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
+
+    await asyncio.gather(*(uow.run(increment) for _ in range(50)))
+    assert await uow.read(_read) == 50
+
+
+@pytest.mark.usefixtures("counter")
+async def test_a_command_that_raises_changes_nothing(uow: UnitOfWork) -> None:
+    async def fail(tx: Tx) -> None:
+        await tx.connection.execute(text("UPDATE counter SET n = 7"))
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await uow.run(fail)
+    assert await uow.read(_read) == 0
+
+
+@pytest.mark.usefixtures("counter")
+async def test_a_read_cannot_write_on_postgresql_and_rolls_back_nothing(uow: UnitOfWork) -> None:
+    assert await uow.read(_read) == 0
+    assert await uow.run(_read) == 0
