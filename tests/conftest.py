@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.kit.db import create_engine
 from server.kit.ids import SystemIds
+from server.kit.messaging import Message
 from server.kit.unit_of_work import UnitOfWork
 from server.migrations import migrate
 from tests import postgres
 from tests.fakes.clock import ManualClock
+from tests.fakes.messages import KeptMessages
 
 _names = itertools.count(1)
 _TEMPLATE = "tally_template"
@@ -100,7 +102,20 @@ def _sql(base_url: str, statement: str) -> None:
 def _migrate(url: str) -> None:
     async def run() -> None:
         engine = create_engine(url)
-        await migrate(engine)
-        await engine.dispose()
+        try:
+            await migrate(engine)
+        finally:
+            await engine.dispose()
 
     asyncio.run(run())
+
+
+@pytest.fixture
+def messages() -> KeptMessages:
+    """Every message that the application sent."""
+    return KeptMessages()
+
+
+@pytest.fixture
+def outbox(messages: KeptMessages) -> list[Message]:
+    return messages.sent

@@ -6,6 +6,7 @@ Litestar sees it, against the very type that the handler declares.
 """
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -15,7 +16,9 @@ from server.kit.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
 
 BODY_BYTES_MAX = 2_000_000
 DEPTH_MAX = 32
-_OPENING, _CLOSING, _QUOTE, _ESCAPE = b"[{", b"]}", ord('"'), ord("\\")
+_OPENING = (b"[", b"{")
+_BRACKET = re.compile(rb"[\[\]{}]")
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
 async def check_body(request: Request[Any, Any, Any]) -> None:
@@ -60,21 +63,11 @@ def decode(body: bytes, annotation: Any) -> Any:
 def nesting(body: bytes) -> int:
     """Return how deep brackets are nested, without recursion and without parsing."""
     depth = deepest = 0
-    inside_text = escaped = False
-    for byte in body:
-        if inside_text:
-            if escaped:
-                escaped = False
-            elif byte == _ESCAPE:
-                escaped = True
-            elif byte == _QUOTE:
-                inside_text = False
-        elif byte == _QUOTE:
-            inside_text = True
-        elif byte in _OPENING:
+    for bracket in _BRACKET.findall(_TEXT.sub(b"", body)):
+        if bracket in _OPENING:
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in _CLOSING:
+        else:
             depth -= 1
     return deepest
 

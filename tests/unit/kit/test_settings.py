@@ -1,0 +1,62 @@
+import base64
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from server.master_key import load_vault
+from server.settings import Settings, SettingsError, load_settings, settings_table
+
+
+def test_an_empty_environment_gives_a_server_on_sqlite() -> None:
+    settings = load_settings({})
+    assert settings.resolved_database_url == "sqlite+aiosqlite:///var/tallystick.sqlite"
+
+
+def test_values_are_read_by_their_type() -> None:
+    key = bytes(range(32))
+    settings = load_settings(
+        {
+            "TALLYSTICK_PORT": "1234",
+            "TALLYSTICK_MIGRATE_AT_START": "false",
+            "TALLYSTICK_DATA_DIR": "/srv/tally",
+            "TALLYSTICK_MASTER_KEY": base64.b64encode(key).decode(),
+        }
+    )
+    assert (settings.port, settings.migrate_at_start) == (1234, False)
+    assert (settings.data_dir, settings.master_key) == (Path("/srv/tally"), key)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TALLYSTICK_PORT", "http"),
+        ("TALLYSTICK_MIGRATE_AT_START", "yes"),
+        ("TALLYSTICK_MASTER_KEY", "c2hvcnQ="),
+        ("TALLYSTICK_MASTER_KEY", "not base64"),
+        ("TALLYSTICK_PROT", "8787"),
+        ("TALLYSTICK_CARD_GATEWAY", "nowhere"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings({name: value})
+
+
+def test_a_damaged_master_key_file_is_refused_not_replaced(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    sealed = load_vault(settings).seal(b"x", "c", nonce=bytes(24))
+    assert load_vault(settings).open(sealed, "c") == b"x"
+    (tmp_path / "master.key").write_bytes(b"short")
+    with pytest.raises(SettingsError, match="damaged"):
+        load_vault(settings)
+
+
+def test_the_table_explains_every_setting_and_the_reference_page_shows_it() -> None:
+    rows = settings_table()
+    assert len(rows) == len(fields(Settings))
+    assert all(meaning for _, _, meaning in rows)
+    page = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
+    text = page.read_text(encoding="utf-8")
+    for name, default, meaning in rows:
+        assert f"| `{name}` | {f'`{default}`' if default else 'empty'} | {meaning} |" in text

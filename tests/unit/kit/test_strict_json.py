@@ -1,0 +1,79 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.kit.errors import BodyTooLarge, InvalidRequest, TallyError
+from server.kit.schema import Amount, CurrencyCode, Schema
+from server.kit.strict_json import BODY_BYTES_MAX, DEPTH_MAX, decode, nesting
+
+
+class Order(Schema):
+    amount: Amount
+    currency: CurrencyCode
+    note: str | None = None
+
+
+def test_a_body_that_fits_is_read() -> None:
+    assert decode(b'{"amount": 5, "currency": "EUR"}', Order) == Order(amount=5, currency="EUR")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"amount": "5", "currency": "EUR"}',
+        b'{"amount": 5.0, "currency": "EUR"}',
+        b'{"amount": true, "currency": "EUR"}',
+        b'{"amount": 0, "currency": "EUR"}',
+        b'{"amount": -5, "currency": "EUR"}',
+        b'{"amount": 9007199254740992, "currency": "EUR"}',
+        b'{"amount": 1e3, "currency": "EUR"}',
+        b'{"amount": NaN, "currency": "EUR"}',
+        b'{"amount": 5, "currency": "eur"}',
+        b'{"amount": 5, "currency": "EUR", "extra": 1}',
+        b'{"amount": 5, "amount": 6, "currency": "EUR"}',
+        b'{"amount": 5, "currency": "EUR", "note": {"a": 1, "a": 2}}',
+        b'{"amount": 5}',
+        b'{"amount": 5, "currency": "EUR"} {}',
+        b'{"amount": 5, "currency": "EUR", "note": "\xff"}',
+        b"[]",
+        b"null",
+        b"",
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+)
+def test_a_body_that_could_be_read_otherwise_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        decode(body, Order)
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(BodyTooLarge):
+        decode(b" " * (BODY_BYTES_MAX + 1), Order)
+
+
+def test_brackets_inside_text_do_not_count_as_nesting() -> None:
+    assert nesting(b'{"a": "[[[[\\"[[[", "b": [1]}') == 2
+
+
+def test_nesting_up_to_the_limit_is_left_to_the_parser() -> None:
+    body = b"[" * DEPTH_MAX + b"]" * DEPTH_MAX
+    assert decode(body, object) is not None
+
+
+@given(st.binary(max_size=200))
+def test_only_refusals_come_out_of_any_bytes(body: bytes) -> None:
+    try:
+        decode(body, Order)
+    except TallyError:
+        return
+
+
+def test_the_largest_body_is_checked_in_reasonable_time() -> None:
+    started = time.process_time()
+    with pytest.raises(InvalidRequest):
+        decode(b"[" + b"1," * (BODY_BYTES_MAX // 2 - 2) + b"1]", Order)
+    assert time.process_time() - started < 30
