@@ -1,0 +1,188 @@
+"""CBOR in one form only: what one writer can write, and nothing else is read.
+
+The strict part of RFC 8949 that the objects use: unsigned integers up to 2^53 - 1, byte strings,
+text in Unicode NFC, arrays and maps, all of definite length and with the shortest heads. Map keys
+are 1..23 or -24..-1 (the latter for COSE keys), sorted and distinct; in that range the length-first
+order of RFC 7049 and the bytewise order of RFC 8949 are the same. No tags, floats, booleans, null.
+So two different byte strings never mean the same value, and an id over the bytes names the value.
+"""
+
+import unicodedata
+
+from offline_protocol.constants import DEPTH_MAX, OBJECT_BYTES_MAX, UINT_MAX
+from offline_protocol.errors import MalformedCbor
+
+Value = int | bytes | str | list["Value"] | dict[int, "Value"]
+
+_UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = range(6)
+_ARGUMENT_SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
+_LEAST_BY_SIZE = {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}
+_ONE_BYTE = 24  # arguments below it sit in the head itself (RFC 8949 section 3)
+_KEY_MOST = 23
+_KEY_LEAST = -24
+
+
+def encode(value: Value) -> bytes:
+    """Write a value in its only form.
+
+    Raises:
+        MalformedCbor: the value has a type, size or depth that the strict form does not allow.
+    """
+    out = bytearray()
+    _write(out, value, 1)
+    return bytes(out)
+
+
+def decode(data: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> Value:
+    """Read exactly one value that fills `data`.
+
+    Raises:
+        MalformedCbor: anything that `encode` would have written differently, or not at all.
+    """
+    if len(data) > bytes_max:
+        raise MalformedCbor(f"{len(data)} bytes, at most {bytes_max} are read")
+    value, end = _read(data, 0, 1)
+    if end != len(data):
+        raise MalformedCbor(f"{len(data) - end} bytes are left over after the value")
+    return value
+
+
+def _write(out: bytearray, value: Value, depth: int) -> None:
+    # `type(x) is`, never isinstance: True is an int, and a subclass may do as it likes.
+    if type(value) is int:
+        _write_head(out, _UINT, _checked_uint(value))
+    elif type(value) is bytes:
+        _write_head(out, _BYTES, len(value))
+        out += value
+    elif type(value) is str:
+        raw = _checked_text(value).encode()
+        _write_head(out, _TEXT, len(raw))
+        out += raw
+    elif type(value) is list:
+        _check_depth(depth)
+        _write_head(out, _ARRAY, len(value))
+        for item in value:
+            _write(out, item, depth + 1)
+    elif type(value) is dict:
+        _check_depth(depth)
+        _write_map(out, value, depth)
+    else:
+        raise MalformedCbor(f"{type(value).__name__} has no form in this protocol")
+
+
+def _write_map(out: bytearray, value: dict[int, Value], depth: int) -> None:
+    _write_head(out, _MAP, len(value))
+    for key in sorted(map(_checked_key, value), key=_order):
+        if key >= 0:
+            _write_head(out, _UINT, key)
+        else:
+            _write_head(out, _NEGATIVE, -1 - key)
+        _write(out, value[key], depth + 1)
+
+
+def _write_head(out: bytearray, major: int, argument: int) -> None:
+    if argument < _ONE_BYTE:
+        out.append(major << 5 | argument)
+        return
+    for info, size in _ARGUMENT_SIZES.items():
+        if argument < 1 << (8 * size):
+            out.append(major << 5 | info)
+            out += argument.to_bytes(size, "big")
+            return
+    raise AssertionError("no checked length or integer needs more than 8 bytes")
+
+
+def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    major, argument, at = _read_head(data, at)
+    if major == _UINT:
+        return _checked_uint(argument), at
+    if major in {_BYTES, _TEXT}:
+        # The head may promise more than there is: look before taking.
+        if argument > len(data) - at:
+            raise MalformedCbor(f"a string of {argument} bytes, {len(data) - at} are left")
+        raw = data[at : at + argument]
+        return (raw if major == _BYTES else _read_text(raw)), at + argument
+    if major not in {_ARRAY, _MAP}:
+        raise MalformedCbor(f"major type {major} has no place in this protocol")
+    _check_depth(depth)
+    if argument > len(data) - at:
+        raise MalformedCbor(f"{argument} items, {len(data) - at} bytes are left")
+    return (_read_array if major == _ARRAY else _read_map)(data, at, argument, depth)
+
+
+def _read_array(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
+    items: list[Value] = []
+    for _ in range(count):
+        item, at = _read(data, at, depth + 1)
+        items.append(item)
+    return items, at
+
+
+def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
+    pairs: dict[int, Value] = {}
+    before = -1
+    for _ in range(count):
+        major, argument, at = _read_head(data, at)
+        if major not in {_UINT, _NEGATIVE}:
+            raise MalformedCbor("a map key is an integer")
+        key = _checked_key(argument if major == _UINT else -1 - argument)
+        if _order(key) <= before:
+            raise MalformedCbor(f"map key {key} is doubled or out of order")
+        before = _order(key)
+        pairs[key], at = _read(data, at, depth + 1)
+    return pairs, at
+
+
+def _read_head(data: bytes, at: int) -> tuple[int, int, int]:
+    if at >= len(data):
+        raise MalformedCbor("the bytes end before the value does")
+    major, info = data[at] >> 5, data[at] & 0x1F
+    at += 1
+    if info < _ONE_BYTE:
+        return major, info, at
+    if info not in _ARGUMENT_SIZES:
+        raise MalformedCbor(f"additional information {info}: indefinite or reserved")
+    size = _ARGUMENT_SIZES[info]
+    if size > len(data) - at:
+        raise MalformedCbor("the bytes end inside a head")
+    argument = int.from_bytes(data[at : at + size], "big")
+    if argument < _LEAST_BY_SIZE[size]:
+        raise MalformedCbor(f"{argument} has a shorter form")
+    return major, argument, at + size
+
+
+def _read_text(raw: bytes) -> str:
+    try:
+        return _checked_text(raw.decode())
+    except UnicodeDecodeError as error:
+        raise MalformedCbor("text is not UTF-8") from error
+
+
+def _checked_text(text: str) -> str:
+    if not unicodedata.is_normalized("NFC", text):
+        raise MalformedCbor("text is not in Unicode NFC")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise MalformedCbor("text holds half of a surrogate pair")
+    return text
+
+
+def _checked_uint(value: int) -> int:
+    if not 0 <= value <= UINT_MAX:
+        raise MalformedCbor(f"{value} is outside 0..2^53 - 1")
+    return value
+
+
+def _checked_key(key: int) -> int:
+    if type(key) is not int or key == 0 or not _KEY_LEAST <= key <= _KEY_MOST:
+        raise MalformedCbor(f"map key {key!r} is outside 1..23 and -24..-1")
+    return key
+
+
+def _order(key: int) -> int:
+    """Rank of a key: the head byte that it is written as."""
+    return key if key >= 0 else (_NEGATIVE << 5) - 1 - key
+
+
+def _check_depth(depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise MalformedCbor(f"nested deeper than {DEPTH_MAX}")

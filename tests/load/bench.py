@@ -1,0 +1,17 @@
+"""`make bench`: JSON lines, each figure with its ratio to a limit measured in the same run."""
+
+import argparse
+import asyncio
+
+from tests.load import bench_ledger, bench_offline
+
+
+async def main(only: str | None) -> None:
+    await bench_offline.run(only)
+    await bench_ledger.run(only)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", metavar="PREFIX", help="run only figures whose name begins so")
+    asyncio.run(main(parser.parse_args().only))

@@ -1,0 +1,160 @@
+"""Envelopes: one form, checked over the received bytes, bound to the kind of object."""
+
+import hashlib
+
+import pytest
+
+from offline_protocol import cbor
+from offline_protocol.constants import OBJECT_BYTES_MAX
+from offline_protocol.cose import check_signature, open_envelope, seal, to_be_signed, unseal
+from offline_protocol.errors import (
+    BadSignature,
+    MalformedCbor,
+    MalformedEnvelope,
+    MalformedObject,
+    ProtocolError,
+    UnsupportedAlgorithm,
+)
+from offline_protocol.receipts import Receipt
+from offline_protocol.transfers import Transfer
+from tests.factories.protocol import Issuer, entropy, signer_from
+from tests.unit.offline_protocol.vectors import published_folder
+
+SIGNER = signer_from("cose")
+RECEIPT = Receipt((entropy("t"),), entropy("r", size=16), 1_250, 1_800_000_000)
+
+
+def _envelope(
+    *,
+    tag: bytes = b"\xd2",
+    protected: bytes = b"\xa1\x01\x32",
+    unprotected: cbor.Value | None = None,
+    payload: bytes | None = None,
+    signature: bytes | None = None,
+) -> bytes:
+    body = RECEIPT.to_payload() if payload is None else payload
+    signed = (
+        SIGNER.sign(to_be_signed(protected, "receipt", body)) if signature is None else signature
+    )
+    middle: cbor.Value = {} if unprotected is None else unprotected
+    return tag + cbor.encode([protected, middle, body, signed])
+
+
+def test_an_object_survives_its_envelope() -> None:
+    signed = seal(RECEIPT, SIGNER)
+    read = unseal(Receipt, signed.envelope)
+    assert read == signed
+    assert read.id == RECEIPT.id
+    check_signature(read, SIGNER.public_key)
+    assert signed.envelope == _envelope()
+
+
+def test_the_signed_bytes_are_the_structure_of_rfc_9052() -> None:
+    message = to_be_signed(b"\xa1\x01\x32", "receipt", b"\x00")
+    head = "846a5369676e61747572653143a10132"
+    aad = b"tallystick/1/receipt"
+    assert message == bytes.fromhex(head) + bytes([0x40 | len(aad)]) + aad + bytes.fromhex("4100")
+
+
+def test_an_id_is_over_kind_and_content_and_not_over_the_signature() -> None:
+    other = seal(RECEIPT, signer_from("somebody else"))
+    assert other.id == seal(RECEIPT, SIGNER).id
+    expected = hashlib.sha256(b"tallystick/1/id/receipt" + RECEIPT.to_payload()).digest()
+    assert RECEIPT.id == expected
+
+
+def test_a_signature_over_one_kind_of_object_never_counts_for_another() -> None:
+    class Invoice(Receipt):
+        NAME = "invoice"
+
+    as_invoice = unseal(Invoice, seal(RECEIPT, SIGNER).envelope)
+    assert as_invoice.id != RECEIPT.id
+    with pytest.raises(BadSignature):
+        check_signature(as_invoice, SIGNER.public_key)
+
+
+def test_a_changed_payload_breaks_the_signature() -> None:
+    envelope = bytearray(_envelope())
+    envelope[-70] ^= 1  # the last byte of the payload: the time
+    changed = unseal(Receipt, bytes(envelope))
+    assert changed.body != RECEIPT
+    with pytest.raises(BadSignature):
+        check_signature(changed, SIGNER.public_key)
+
+
+@pytest.mark.parametrize(
+    ("envelope", "error"),
+    [
+        (b"", MalformedEnvelope),
+        (_envelope(tag=b""), MalformedEnvelope),
+        (_envelope(tag=b"\xd1"), MalformedEnvelope),
+        (_envelope(tag=b"\xd9\x03\xe6"), MalformedEnvelope),
+        (_envelope(tag=b"\xd8\x12"), MalformedEnvelope),
+        (_envelope(tag=b"\xd2\xd2"), MalformedCbor),
+        (_envelope() + b"\x00", MalformedCbor),
+        (_envelope(unprotected={4: b"11"}), MalformedEnvelope),
+        (_envelope(unprotected=[]), MalformedEnvelope),
+        (_envelope(protected=b""), UnsupportedAlgorithm),
+        (_envelope(protected=b"\xa0"), UnsupportedAlgorithm),
+        (_envelope(protected=b"\xa1\x01\x27"), UnsupportedAlgorithm),
+        (_envelope(protected=b"\xa2\x01\x32\x03\x00"), UnsupportedAlgorithm),
+        (_envelope(protected=b"\xa1\x01\x38\x12"), UnsupportedAlgorithm),
+        (_envelope(signature=bytes(63)), MalformedEnvelope),
+        (b"\xd2" + cbor.encode([b"\xa1\x01\x32", {}, b"", b"", b""]), MalformedEnvelope),
+        (b"\xd2" + cbor.encode([b"\xa1\x01\x32", {}, 1, bytes(64)]), MalformedEnvelope),
+        (b"\xd2" + cbor.encode({1: 2}), MalformedEnvelope),
+        (_envelope(payload=b"\x01"), MalformedObject),
+        (_envelope(payload=RECEIPT.to_payload() + b"\x00"), MalformedCbor),
+    ],
+)
+def test_other_forms_of_an_envelope_are_refused(
+    envelope: bytes, error: type[ProtocolError]
+) -> None:
+    with pytest.raises(error):
+        unseal(Receipt, envelope)
+
+
+def test_a_header_with_another_algorithm_than_the_keys_is_no_signature() -> None:
+    signed = unseal(Receipt, _envelope(protected=b"\xa1\x01\x28"))
+    with pytest.raises(BadSignature, match="algorithm"):
+        check_signature(signed, SIGNER.public_key)
+
+
+def test_one_kind_of_object_is_not_read_as_another() -> None:
+    issuer = Issuer()
+    voucher = issuer.voucher(issuer.device("a"))
+    with pytest.raises(MalformedObject):
+        unseal(Transfer, voucher.envelope)
+
+
+def test_what_no_reader_would_accept_is_not_signed() -> None:
+    class Long(Receipt):
+        def to_payload(self) -> bytes:
+            return bytes(OBJECT_BYTES_MAX)
+
+    with pytest.raises(MalformedEnvelope, match="over"):
+        seal(Long(RECEIPT.transfer_ids, RECEIPT.request_id, 1, 1), SIGNER)
+
+
+@pytest.mark.parametrize("folder", ["eddsa-examples", "sign1-tests", "ecdsa-examples"])
+def test_published_cose_messages_of_other_profiles_are_all_refused(folder: str) -> None:
+    for name, case in published_folder("cose-wg-examples", folder):
+        message = bytes.fromhex(case["output"]["cbor"])
+        with pytest.raises(ProtocolError):
+            open_envelope(message)
+        assert message, name
+
+
+def test_published_eddsa_sign1_verifies_once_its_header_is_let_through() -> None:
+    """The signed structure is the standard's: only the profile keeps such messages out."""
+    cases = dict(published_folder("cose-wg-examples", "eddsa-examples"))
+    case = cases["eddsa-sig-01"]
+    message = bytes.fromhex(case["output"]["cbor"])
+    signed = bytes.fromhex(case["intermediates"]["ToBeSign_hex"])
+    protected, payload = bytes.fromhex("a201270300"), case["input"]["plaintext"].encode()
+    ours = to_be_signed(protected, "", payload)
+    assert ours.replace(b"\x4dtallystick/1/", b"\x40") == signed
+    key = SIGNER.public_key.__class__.from_value(
+        {1: 1, -1: 6, -2: bytes.fromhex(case["input"]["sign0"]["key"]["x_hex"])}
+    )
+    key.verify(signed, message[-64:])

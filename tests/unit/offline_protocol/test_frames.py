@@ -1,0 +1,183 @@
+"""Frames as bytes, as text in QR codes, in numbered parts, and in a stream."""
+
+import itertools
+
+import pytest
+
+from offline_protocol.base45 import decode_base45, encode_base45
+from offline_protocol.constants import FRAME_BYTES_MAX, PAYMENT_BYTES_MAX
+from offline_protocol.errors import ChainRefused, MalformedFrame, MalformedObject
+from offline_protocol.frames import (
+    FrameKind,
+    PartCollector,
+    Refusal,
+    StreamReader,
+    from_text,
+    pack,
+    split_text,
+    to_stream,
+    to_text,
+    unpack,
+)
+from tests.factories.protocol import entropy
+
+QR_ALPHANUMERIC = set("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [  # RFC 9285 section 4.3 and 4.4
+        (b"AB", "BB8"),
+        (b"Hello!!", "%69 VD92EX0"),
+        (b"base-45", "UJCLQE7W581"),
+        (b"ietf!", "QED8WEX0"),
+        (b"", ""),
+    ],
+)
+def test_base45_is_that_of_rfc_9285(data: bytes, text: str) -> None:
+    assert encode_base45(data) == text
+    assert decode_base45(text) == data
+
+
+@pytest.mark.parametrize("text", ["GGW", ":::", "::", "A", "AAAA", "ab8", "B\u00c48", "BB8\n"])
+def test_what_no_bytes_give_is_not_base45(text: str) -> None:
+    with pytest.raises(MalformedFrame):
+        decode_base45(text)
+
+
+@pytest.mark.parametrize("kind", FrameKind)
+def test_a_frame_survives_bytes_and_text(kind: FrameKind) -> None:
+    body = entropy(kind, size=77)
+    frame = pack(kind, body)
+    assert unpack(frame) == (kind, body)
+    text = to_text(frame)
+    assert text.startswith("TALLY1:")
+    assert set(text) <= QR_ALPHANUMERIC
+    assert from_text(text) == frame
+
+
+def test_the_largest_payment_still_fits_a_frame() -> None:
+    frame = pack(FrameKind.PAYMENT, bytes(PAYMENT_BYTES_MAX))
+    assert len(frame) == FRAME_BYTES_MAX
+    assert from_text(to_text(frame)) == frame
+    with pytest.raises(MalformedFrame):
+        pack(FrameKind.PAYMENT, bytes(PAYMENT_BYTES_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    "frame", [b"", b"\x01", b"\x00\x01", b"\x02\x01x", b"\x01\x00", b"\x01\x08", bytes(40_000)]
+)
+def test_bytes_that_are_no_frame_are_refused(frame: bytes) -> None:
+    with pytest.raises(MalformedFrame):
+        unpack(frame)
+
+
+@pytest.mark.parametrize("text", ["", "BB8", "tally1:BB8", "TALLY2:BB8", "TALLY1:" + "0" * 70_000])
+def test_text_that_is_no_frame_is_refused(text: str) -> None:
+    with pytest.raises(MalformedFrame):
+        from_text(text)
+
+
+def test_a_short_frame_stays_one_text() -> None:
+    frame = pack(FrameKind.RECEIPT, bytes(100))
+    assert split_text(frame, characters_max=500) == [to_text(frame)]
+
+
+@pytest.mark.parametrize("characters_max", [70, 200, 619])
+def test_a_long_frame_comes_together_from_parts_in_any_order(characters_max: int) -> None:
+    frame = pack(FrameKind.PAYMENT, entropy("long", size=1_051))
+    texts = split_text(frame, characters_max=characters_max)
+    assert all(len(text) <= characters_max and set(text) <= QR_ALPHANUMERIC for text in texts)
+    for order in (texts, texts[::-1], texts[1::2] + texts[::2] + texts):
+        collector = PartCollector()
+        answers = list(itertools.takewhile(lambda a: a is None, map(collector.add, order)))
+        assert len(answers) >= len(texts) - 1
+        collector = PartCollector()
+        assert frame in [collector.add(text) for text in order]
+
+
+def test_progress_tells_the_truth_and_doubles_do_not_count() -> None:
+    texts = split_text(pack(FrameKind.PAYMENT, entropy("p", size=400)), characters_max=200)
+    collector = PartCollector()
+    assert collector.progress == (0, 0)
+    collector.add(texts[0])
+    collector.add(texts[0])
+    assert collector.progress == (1, len(texts))
+
+
+def test_a_part_of_something_new_starts_again() -> None:
+    first = split_text(pack(FrameKind.PAYMENT, entropy(1, size=400)), characters_max=200)
+    second = split_text(pack(FrameKind.PAYMENT, entropy(2, size=400)), characters_max=200)
+    collector = PartCollector()
+    assert collector.add(first[0]) is None
+    answers = [collector.add(text) for text in second]
+    assert unpack(answers[-1] or b"") == (FrameKind.PAYMENT, entropy(2, size=400))
+
+
+def test_a_whole_frame_needs_no_collecting() -> None:
+    frame = pack(FrameKind.RECEIPT, b"x")
+    assert PartCollector().add(to_text(frame)) == frame
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "TALLY1/",
+        "TALLY1/2-1:AB",
+        "TALLY1/2-3-00000000:BB8",
+        "TALLY1/2-0-00000000:BB8",
+        "TALLY1/0-0-00000000:BB8",
+        "TALLY1/1000-1-00000000:BB8",
+        "TALLY1/+2-1-00000000:BB8",
+        "TALLY1/\u0662-1-00000000:BB8",
+        "TALLY1/2-1-00000000:bb8",
+        "TALLY1/1-1-00000000:BB8",
+        "TALLY1/2-1-00000000:" + "0" * 70_000,
+    ],
+)
+def test_parts_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(MalformedFrame):
+        PartCollector().add(text)
+
+
+def test_parts_may_not_add_up_to_more_than_a_frame() -> None:
+    body = encode_base45(bytes(20_000))
+    collector = PartCollector()
+    collector.add(f"TALLY1/3-1-00000000:{body}")
+    with pytest.raises(MalformedFrame, match="longer"):
+        collector.add(f"TALLY1/3-2-00000000:{body}")
+    assert collector.progress == (0, 0)
+
+
+def test_codes_that_are_too_small_are_refused_with_the_way_out() -> None:
+    with pytest.raises(MalformedFrame, match="larger codes"):
+        split_text(pack(FrameKind.PAYMENT, bytes(1_000)), characters_max=60)
+    with pytest.raises(MalformedFrame, match="larger codes"):
+        split_text(pack(FrameKind.PAYMENT, bytes(32_000)), characters_max=72)
+
+
+@pytest.mark.parametrize("step", [1, 3, 7, 10_000])
+def test_a_stream_is_cut_into_its_frames_however_it_arrives(step: int) -> None:
+    frames = [pack(FrameKind.PAYMENT, entropy(n, size=n)) for n in (0, 1, 300)]
+    stream = b"".join(map(to_stream, frames))
+    reader = StreamReader()
+    got = [f for at in range(0, len(stream), step) for f in reader.feed(stream[at : at + step])]
+    assert got == frames
+
+
+def test_a_stream_that_announces_too_much_is_cut_off_at_once() -> None:
+    with pytest.raises(MalformedFrame):
+        StreamReader().feed((FRAME_BYTES_MAX + 1).to_bytes(4, "big"))
+    with pytest.raises(MalformedFrame):
+        StreamReader(bytes_max=10).feed(to_stream(bytes(11)))
+    assert StreamReader(bytes_max=10).feed(to_stream(bytes(10))) == [bytes(10)]
+
+
+def test_a_refusal_carries_number_and_code() -> None:
+    error = ChainRefused("no", number=411, code="transfer_hangs_together")
+    refusal = Refusal.of(error)
+    assert Refusal.decode(refusal.encode()) == Refusal(411, "transfer_hangs_together")
+    for data in (b"\xa1\x01\x01", b"\x80", Refusal(1, "x").encode()[:-1] + b"\n"):
+        with pytest.raises(MalformedObject):
+            Refusal.decode(data)
