@@ -1,0 +1,365 @@
+"""The ledger's tables on PostgreSQL, and the guards that no statement gets around.
+
+Only entries are ever written from outside. A trigger on them writes the postings, moves the
+balances and keeps the holds, so there is no statement that writes half of a movement. Every other
+change of these tables is refused, save those that sealing and closing an account need.
+
+``pg_trigger_depth() = 0`` in a condition means: this statement came from outside, not from a
+trigger. Functions that read by key run without sequential scans: a plan that was made while the
+tables were empty would otherwise be kept while they grow.
+"""
+
+TABLES = (
+    """
+    CREATE TABLE asset (
+      code text PRIMARY KEY,
+      scale integer NOT NULL CHECK (scale BETWEEN 0 AND 18),
+      name text NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE account (
+      tenant integer NOT NULL,
+      id uuid NOT NULL,
+      kind text NOT NULL,
+      asset text NOT NULL REFERENCES asset (code),
+      owner uuid,
+      floor bigint,
+      posted bigint NOT NULL CHECK (posted BETWEEN -4611686018427387904 AND 4611686018427387904),
+      held bigint NOT NULL CHECK (held >= 0),
+      version bigint NOT NULL,
+      at bigint NOT NULL,
+      opened_at bigint NOT NULL,
+      closed_at bigint,
+      PRIMARY KEY (tenant, id),
+      CONSTRAINT never_below_floor CHECK (floor IS NULL OR posted - held >= floor),
+      CONSTRAINT closed_is_empty CHECK (closed_at IS NULL OR (posted = 0 AND held = 0))
+    ) WITH (fillfactor = 50)
+    """,
+    "CREATE INDEX ix_account_owner ON account (tenant, owner) WHERE owner IS NOT NULL",
+    """
+    CREATE TABLE entry (
+      tenant integer NOT NULL,
+      id uuid NOT NULL,
+      operation text NOT NULL
+        CHECK (operation IN ('post', 'hold', 'capture', 'release', 'expire')),
+      kind text NOT NULL,
+      outcome text NOT NULL CHECK (outcome IN ('applied', 'refused')),
+      reason text,
+      debit uuid NOT NULL,
+      credit uuid NOT NULL,
+      asset text NOT NULL,
+      amount bigint NOT NULL,
+      debit_version bigint,
+      credit_version bigint,
+      hold uuid,
+      chain uuid,
+      expires_at bigint,
+      effective_at bigint NOT NULL,
+      at bigint NOT NULL,
+      fingerprint bytea NOT NULL CHECK (octet_length(fingerprint) = 32),
+      memo text,
+      PRIMARY KEY (tenant, id),
+      CONSTRAINT two_accounts CHECK (debit <> credit),
+      CONSTRAINT amount_is_positive CHECK (amount > 0 OR (amount = 0 AND outcome = 'refused')),
+      CONSTRAINT reason_of_refusal CHECK ((reason IS NULL) = (outcome = 'applied')),
+      CONSTRAINT versions_where_money_moves CHECK (
+        (debit_version IS NOT NULL) = (outcome = 'applied' AND operation IN ('post', 'capture'))
+        AND (credit_version IS NULL) = (debit_version IS NULL)
+      ),
+      CONSTRAINT hold_of_operation CHECK (
+        (hold IS NOT NULL) = (operation IN ('capture', 'release', 'expire'))
+        AND (expires_at IS NULL OR operation = 'hold')
+      )
+    )
+    """,
+    "CREATE INDEX ix_entry_hold ON entry (tenant, hold) WHERE hold IS NOT NULL",
+    """
+    CREATE TABLE posting (
+      tenant integer NOT NULL,
+      account uuid NOT NULL,
+      version bigint NOT NULL CHECK (version > 0),
+      entry uuid NOT NULL,
+      leg text NOT NULL CHECK (leg = CASE WHEN delta < 0 THEN 'debit' ELSE 'credit' END),
+      delta bigint NOT NULL CHECK (delta <> 0),
+      balance bigint NOT NULL,
+      at bigint NOT NULL,
+      effective_at bigint NOT NULL,
+      PRIMARY KEY (tenant, account, version)
+    )
+    """,
+    """
+    CREATE TABLE hold (
+      tenant integer NOT NULL,
+      id uuid NOT NULL,
+      debit uuid NOT NULL,
+      credit uuid NOT NULL,
+      amount bigint NOT NULL CHECK (amount > 0),
+      taken bigint NOT NULL CHECK (taken BETWEEN 0 AND amount),
+      state text NOT NULL CHECK (state IN ('open', 'captured', 'released', 'expired')),
+      expires_at bigint,
+      at bigint NOT NULL,
+      PRIMARY KEY (tenant, id),
+      CONSTRAINT captured_is_all_taken CHECK ((state = 'captured') = (taken = amount))
+    ) WITH (fillfactor = 70)
+    """,
+    "CREATE INDEX ix_hold_open ON hold (tenant, debit) WHERE state = 'open'",
+    "CREATE INDEX ix_hold_expiry ON hold (tenant, expires_at) WHERE state = 'open'",
+    """
+    CREATE TABLE unsealed (
+      tenant integer NOT NULL,
+      at bigint NOT NULL,
+      entry uuid NOT NULL,
+      PRIMARY KEY (tenant, at, entry)
+    )
+    """,
+    """
+    CREATE TABLE leaf (
+      tenant integer NOT NULL,
+      position bigint NOT NULL CHECK (position > 0),
+      entry uuid NOT NULL,
+      hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+      PRIMARY KEY (tenant, position),
+      CONSTRAINT uq_leaf_entry UNIQUE (tenant, entry)
+    )
+    """,
+    """
+    CREATE TABLE seal (
+      tenant integer NOT NULL,
+      number bigint NOT NULL CHECK (number > 0),
+      last_position bigint NOT NULL,
+      root bytea NOT NULL CHECK (octet_length(root) = 32),
+      previous bytea NOT NULL CHECK (octet_length(previous) = 32),
+      hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+      at bigint NOT NULL,
+      public_key bytea,
+      signature bytea,
+      PRIMARY KEY (tenant, number),
+      CONSTRAINT signature_with_key CHECK ((public_key IS NULL) = (signature IS NULL))
+    )
+    """,
+)
+
+_FUNCTIONS = (
+    """
+    CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      RAISE EXCEPTION 'ledger: % of % is refused: %', TG_OP, TG_TABLE_NAME, TG_ARGV[0]
+        USING ERRCODE = 'integrity_constraint_violation';
+    END $$
+    """,
+    # Locks in the order of ids: two batches never wait for each other in a ring. Waiting for
+    # a lock does not refresh a statement's snapshot: what was committed meanwhile is read by the
+    # second statement, which a volatile function runs on a snapshot of its own.
+    """
+    CREATE FUNCTION ledger_lock(of_tenant integer, accounts uuid[], entries uuid[])
+    RETURNS TABLE (
+      id uuid, asset text, floor bigint, posted bigint, held bigint, version bigint, at bigint,
+      closed_at bigint, fingerprint bytea, reason text
+    ) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+    BEGIN
+      RETURN QUERY SELECT a.id, a.asset, a.floor, a.posted, a.held, a.version, a.at, a.closed_at,
+          NULL::bytea, NULL::text
+        FROM account a WHERE a.tenant = of_tenant AND a.id = ANY (accounts)
+        ORDER BY a.id FOR UPDATE;
+      RETURN QUERY SELECT e.id, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+          NULL::bigint, NULL::bigint, e.fingerprint, e.reason
+        FROM entry e WHERE e.tenant = of_tenant AND e.id = ANY (entries);
+    END $$
+    """,
+    """
+    CREATE FUNCTION ledger_holds(
+      of_tenant integer, ids uuid[], accounts uuid[], due_at bigint, count_max integer
+    ) RETURNS SETOF hold LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$
+    BEGIN
+      RETURN QUERY
+        SELECT * FROM hold WHERE tenant = of_tenant AND id = ANY (ids)
+        UNION
+        (SELECT * FROM hold WHERE tenant = of_tenant AND debit = ANY (accounts)
+          AND state = 'open' AND expires_at <= due_at ORDER BY expires_at, id LIMIT count_max);
+    END $$
+    """,
+    """
+    CREATE FUNCTION ledger_post() RETURNS trigger
+    LANGUAGE plpgsql SET enable_seqscan = off AS $$
+    DECLARE
+      wanted bigint;
+      done bigint;
+    BEGIN
+      INSERT INTO unsealed (tenant, at, entry) SELECT tenant, at, id FROM fresh;
+
+      SELECT 2 * count(*) INTO wanted FROM fresh WHERE debit_version IS NOT NULL;
+      IF wanted > 0 THEN
+        INSERT INTO posting (tenant, account, version, entry, leg, delta, balance, at, effective_at)
+        SELECT tenant, account, version, entry, leg, delta, balance, at, effective_at
+        FROM (
+          SELECT l.*, a.floor,
+            a.posted + (sum(l.delta) OVER follows)::bigint AS balance,
+            a.version + row_number() OVER follows AS next_version,
+            coalesce(lag(l.at) OVER follows, a.at) AS previous_at
+          FROM (
+            SELECT tenant, debit AS account, debit_version AS version, id AS entry,
+              'debit' AS leg, -amount AS delta, asset, at, effective_at
+            FROM fresh WHERE debit_version IS NOT NULL
+            UNION ALL
+            SELECT tenant, credit, credit_version, id, 'credit', amount, asset, at, effective_at
+            FROM fresh WHERE credit_version IS NOT NULL
+          ) l
+          JOIN account a ON a.tenant = l.tenant AND a.id = l.account AND a.asset = l.asset
+            AND a.closed_at IS NULL
+          WINDOW follows AS (PARTITION BY l.tenant, l.account ORDER BY l.version)
+        ) legs
+        WHERE version = next_version AND at >= previous_at AND (floor IS NULL OR balance >= floor);
+        GET DIAGNOSTICS done = ROW_COUNT;
+        IF done <> wanted THEN
+          RAISE EXCEPTION 'ledger: % of % postings do not follow their account: '
+            'its asset, its next version, its last time or its floor', wanted - done, wanted
+            USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+      END IF;
+
+      IF EXISTS (SELECT FROM fresh WHERE operation <> 'post' AND outcome = 'applied') THEN
+        INSERT INTO hold (tenant, id, debit, credit, amount, taken, state, expires_at, at)
+        SELECT f.tenant, f.id, f.debit, f.credit, f.amount, 0, 'open', f.expires_at, f.at
+        FROM fresh f JOIN account a ON a.tenant = f.tenant AND a.id = f.debit AND a.asset = f.asset
+        WHERE f.operation = 'hold' AND f.outcome = 'applied' AND a.closed_at IS NULL;
+        GET DIAGNOSTICS done = ROW_COUNT;
+        SELECT count(*) INTO wanted FROM fresh WHERE operation = 'hold' AND outcome = 'applied';
+        IF done <> wanted THEN
+          RAISE EXCEPTION 'ledger: a hold names an account of another asset, or a closed one'
+            USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+
+        UPDATE hold h SET taken = h.taken + c.captured, state = CASE
+            WHEN c.ends = 0 AND h.taken + c.captured < h.amount THEN 'open'
+            WHEN c.ends = 0 THEN 'captured'
+            WHEN c.expires > 0 THEN 'expired'
+            ELSE 'released' END
+        FROM (
+          SELECT tenant, hold, debit, credit,
+            coalesce(sum(amount) FILTER (WHERE operation = 'capture'), 0)::bigint AS captured,
+            coalesce(sum(amount) FILTER (WHERE operation <> 'capture'), 0)::bigint AS given_back,
+            count(*) FILTER (WHERE operation <> 'capture') AS ends,
+            count(*) FILTER (WHERE operation = 'expire') AS expires,
+            max(at) FILTER (WHERE operation = 'capture') AS captured_at,
+            max(at) FILTER (WHERE operation = 'expire') AS expired_at
+          FROM fresh WHERE hold IS NOT NULL AND outcome = 'applied'
+          GROUP BY tenant, hold, debit, credit
+        ) c
+        WHERE h.tenant = c.tenant AND h.id = c.hold AND h.debit = c.debit AND h.credit = c.credit
+          AND h.state = 'open' AND h.taken + c.captured <= h.amount
+          AND (c.ends = 0 OR (c.ends = 1 AND h.taken + c.captured + c.given_back = h.amount))
+          AND (c.captured_at IS NULL OR h.expires_at IS NULL OR c.captured_at < h.expires_at)
+          AND (c.expired_at IS NULL OR c.expired_at >= h.expires_at);
+        GET DIAGNOSTICS done = ROW_COUNT;
+        SELECT count(DISTINCT (tenant, hold)) INTO wanted
+          FROM fresh WHERE hold IS NOT NULL AND outcome = 'applied';
+        IF done <> wanted THEN
+          RAISE EXCEPTION 'ledger: % holds do not allow what is asked of them', wanted - done
+            USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+      END IF;
+
+      WITH change AS (
+        SELECT tenant, id, sum(delta)::bigint AS delta, sum(held)::bigint AS held,
+          sum(steps)::bigint AS steps, min(at) AS first_at, max(at) AS last_at
+        FROM (
+          SELECT tenant, debit AS id, at,
+            CASE WHEN debit_version IS NULL THEN 0 ELSE -amount END AS delta,
+            CASE WHEN debit_version IS NULL THEN 0 ELSE 1 END AS steps,
+            CASE operation WHEN 'post' THEN 0 WHEN 'hold' THEN amount ELSE -amount END AS held
+          FROM fresh WHERE outcome = 'applied'
+          UNION ALL
+          SELECT tenant, credit, at, amount, 1, 0 FROM fresh WHERE credit_version IS NOT NULL
+        ) legs GROUP BY tenant, id
+      ), changed AS (
+        UPDATE account a SET posted = a.posted + c.delta, held = a.held + c.held,
+          version = a.version + c.steps, at = c.last_at
+        FROM change c WHERE a.tenant = c.tenant AND a.id = c.id AND a.at <= c.first_at
+        RETURNING 1
+      )
+      SELECT (SELECT count(*) FROM change), (SELECT count(*) FROM changed) INTO wanted, done;
+      IF done <> wanted THEN
+        RAISE EXCEPTION 'ledger: % accounts are unknown or already later', wanted - done
+          USING ERRCODE = 'integrity_constraint_violation';
+      END IF;
+      RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE FUNCTION ledger_unsealed() RETURNS trigger
+    LANGUAGE plpgsql SET enable_seqscan = off AS $$
+    BEGIN
+      IF EXISTS (
+        SELECT FROM gone g WHERE NOT EXISTS (
+          SELECT FROM leaf l WHERE l.tenant = g.tenant AND l.entry = g.entry)
+      ) THEN
+        RAISE EXCEPTION 'ledger: an entry leaves the queue only when it is sealed'
+          USING ERRCODE = 'integrity_constraint_violation';
+      END IF;
+      RETURN NULL;
+    END $$
+    """,
+)
+
+
+def _refuse(name: str, event: str, reason: str, *, condition: str = "", each: str = "") -> str:
+    return f"""
+    CREATE TRIGGER {name} BEFORE {event}
+    FOR EACH {each or "STATEMENT"} {condition}
+    EXECUTE FUNCTION ledger_refuse('{reason}')
+    """
+
+
+_OUTSIDE = "WHEN (pg_trigger_depth() = 0)"
+_APPEND_ONLY = ("asset", "entry", "posting", "leaf", "seal")
+_NEVER_LESS = ("account", "hold")
+
+_TRIGGERS = (
+    """
+    CREATE TRIGGER ledger_post AFTER INSERT ON entry REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_post()
+    """,
+    """
+    CREATE TRIGGER ledger_unsealed AFTER DELETE ON unsealed REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_unsealed()
+    """,
+    *(
+        _refuse(f"{table}_append_only", f"UPDATE OR DELETE OR TRUNCATE ON {table}", "append-only")
+        for table in _APPEND_ONLY
+    ),
+    *(
+        _refuse(f"{table}_never_less", f"DELETE OR TRUNCATE ON {table}", "rows stay for ever")
+        for table in _NEVER_LESS
+    ),
+    _refuse("unsealed_queue", "UPDATE OR TRUNCATE ON unsealed", "entries leave it by sealing"),
+    *(
+        _refuse(f"{table}_follows", f"INSERT ON {table}", "it follows entries", condition=_OUTSIDE)
+        for table in ("posting", "hold", "unsealed")
+    ),
+    _refuse("hold_follows_too", "UPDATE ON hold", "it follows entries", condition=_OUTSIDE),
+    _refuse(
+        "account_follows",
+        "UPDATE OF tenant, id, kind, asset, owner, floor, posted, held, version, at, opened_at "
+        "ON account",
+        "it follows entries",
+        condition=_OUTSIDE,
+    ),
+    _refuse(
+        "account_opens_empty",
+        "INSERT ON account",
+        "accounts open empty",
+        each="ROW",
+        condition="WHEN (NEW.posted <> 0 OR NEW.held <> 0 OR NEW.version <> 0 "
+        "OR NEW.closed_at IS NOT NULL)",
+    ),
+    _refuse(
+        "account_closes_once",
+        "UPDATE OF closed_at ON account",
+        "closed accounts stay closed",
+        each="ROW",
+        condition="WHEN (OLD.closed_at IS NOT NULL)",
+    ),
+)
+
+STATEMENTS = (*TABLES, *_FUNCTIONS, *_TRIGGERS)
