@@ -1,0 +1,23 @@
+"""What the use cases of this room work with."""
+
+from dataclasses import dataclass
+
+from server.identity.passwords import PasswordKeeper
+from server.identity.settings import DEFAULT_POLICY, IdentityPolicy, Installation
+from server.kit.crypto import Vault
+from server.kit.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Database, secrets and figures, handed to each use case as one thing."""
+
+    uow: UnitOfWork
+    vault: Vault
+    settings: Installation
+    passwords: PasswordKeeper
+    policy: IdentityPolicy = DEFAULT_POLICY
+
+    @property
+    def tenant(self) -> int:
+        return self.settings.tenant

@@ -1,0 +1,116 @@
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from litestar.testing import RequestFactory
+
+from server.identity.authenticator import call_facts
+from server.identity.errors import ProofInvalid, ProofOutOfTime
+from server.identity.proofs import CallFacts, same_target, verify_proof
+from tests.factories.identity import make_proof, signer
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+URL = "https://pay.example/v1/me"
+WINDOW = timedelta(seconds=60)
+
+
+def _verify(header: str, call: CallFacts | None = None, **changes: Any) -> Any:
+    options: dict[str, Any] = {"access_token": None, "now": NOW, "window": WINDOW} | changes
+    return verify_proof(header, call or CallFacts("GET", URL, b""), **options)
+
+
+def _proof(**changes: Any) -> str:
+    facts: dict[str, Any] = {"method": "GET", "url": URL, "now": NOW, "nonce": "n" * 16} | changes
+    return make_proof(signer(), **facts)
+
+
+def test_a_fitting_proof_names_its_key_and_is_known_again() -> None:
+    proof = _verify(_proof())
+    assert proof.key == signer().public_key
+    assert proof.nonce_digest == _verify(_proof()).nonce_digest
+    assert proof.nonce_digest != _verify(_proof(nonce="m" * 16)).nonce_digest
+
+
+def test_a_proof_is_remembered_until_its_time_alone_refuses_it() -> None:
+    for offset in (-60, 0, 60):
+        header = _proof(iat=int(NOW.timestamp()) + offset)
+        until = _verify(header).expires_at
+        last = NOW + timedelta(seconds=60 + offset)
+        assert _verify(header, now=last)
+        assert until > last
+        with pytest.raises(ProofOutOfTime):
+            _verify(header, now=until)
+
+
+def test_without_a_token_a_proof_names_none() -> None:
+    with pytest.raises(ProofInvalid, match="with an access token"):
+        _verify(_proof(token="some token"))
+    assert _verify(_proof(token="some token"), access_token="some token")
+    with pytest.raises(ProofInvalid, match="another access token"):
+        _verify(_proof(), access_token="some token")
+
+
+@pytest.mark.parametrize(
+    ("claimed", "actual", "same"),
+    [
+        (URL, URL, True),
+        (URL + "?a=1", URL + "?a=1", True),
+        (URL, URL + "?a=1", True),
+        (URL + "?a=1", URL, False),
+        (URL + "?a=1", URL + "?a=2", False),
+        ("HTTPS://PAY.example:443/v1/me", URL, True),
+        ("https://pay.example:8443/v1/me", URL, False),
+        ("http://pay.example/v1/me", URL, False),
+        ("https://pay.example/v1/%6De", URL, True),
+        ("https://pay.example/v1/ME", URL, False),
+        ("https://pay.example/v1/me/", URL, False),
+        ("https://user@pay.example/v1/me", URL, True),
+        ("https://pay.example.evil/v1/me", URL, False),
+        ("https://[bad/v1/me", URL, False),
+        ("https://pay.example:x/v1/me", URL, False),
+        ("", URL, False),
+    ],
+)
+def test_targets_are_compared_by_meaning_not_by_spelling(
+    claimed: str, actual: str, *, same: bool
+) -> None:
+    assert same_target(claimed, actual) is same
+
+
+@given(st.text(max_size=300) | st.binary(max_size=300).map(lambda data: data.hex() + ".e30.AA"))
+def test_no_header_whatever_brings_the_check_down(header: str) -> None:
+    with pytest.raises(ProofInvalid):
+        _verify(header)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["jti", "htm", "htu", "iat", "bh", "ath"]),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.none()),
+        min_size=1,
+    )
+)
+def test_no_claim_whatever_brings_the_check_down(claims: dict[str, Any]) -> None:
+    if claims == {"ath": None}:
+        return
+    try:
+        _verify(_proof(**claims))
+    except (ProofInvalid, ProofOutOfTime):
+        return
+    assert set(claims) <= {"jti", "iat", "ath"}
+
+
+def test_the_address_is_the_public_one_when_there_is_one_and_no_host_header_counts() -> None:
+    request = RequestFactory(server="testserver", port=80).get(
+        "/v1/me", headers={"Host": "evil.example"}, query_params={"limit": "5"}
+    )
+
+    def address(public_url: str) -> str:
+        settings: Any = SimpleNamespace(public_url=public_url)
+        return call_facts(request, settings, b"").url
+
+    assert address("https://pay.example/api/") == "https://pay.example/api/v1/me?limit=5"
+    assert address("").endswith("/v1/me?limit=5")
