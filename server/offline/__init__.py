@@ -1,0 +1,33 @@
+"""Offline money: issuing it, taking it back, and who bears the loss when it was spent twice."""
+
+from server.offline.domain import DEFAULT_POLICY, CurrencyLimits, OfflinePolicy
+from server.offline.errors import IssuerKeysExist, IssuerKeysMissing
+from server.offline.issuer_keys import (
+    IssuerKeys,
+    describe_issuer_keys,
+    load_issuer_keys,
+    make_issuer_keys,
+)
+from server.offline.jobs import close_due_roots, collect_debts
+from server.offline.report import OfflineReport, offline_report, positions_digest
+from server.offline.sync import synchronise
+from server.offline.vouchers import issue_vouchers
+
+__all__ = [
+    "DEFAULT_POLICY",
+    "CurrencyLimits",
+    "IssuerKeys",
+    "IssuerKeysExist",
+    "IssuerKeysMissing",
+    "OfflinePolicy",
+    "OfflineReport",
+    "close_due_roots",
+    "collect_debts",
+    "describe_issuer_keys",
+    "issue_vouchers",
+    "load_issuer_keys",
+    "make_issuer_keys",
+    "offline_report",
+    "positions_digest",
+    "synchronise",
+]

@@ -1,0 +1,120 @@
+"""Letting transfers in: each is judged as soon as its parent is known, in whatever order they come.
+
+Only signed content counts (R1). A transfer whose parent is missing waits; one that comes after its
+voucher's claim-by is kept as evidence and moves nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from offline_protocol.certificates import DeviceCertificate
+from offline_protocol.cose import Signed
+from offline_protocol.errors import ProtocolError
+from offline_protocol.transfers import Transfer, TransferKind
+from server.kit.unit_of_work import Tx
+from server.offline.owners import Owners
+from server.offline.records import (
+    Grove,
+    find_transfers,
+    load_certificates,
+    load_roots,
+    roots_of,
+)
+from server.offline.trees import Judge, Node
+
+
+class PayeeUnknown(ProtocolError):
+    """The transfer pays a key that no device of this issuer has."""
+
+    NUMBER, CODE = 480, "payee_unknown"
+
+
+class VoucherClosed(ProtocolError):
+    """The transfer came after claim-by, when its voucher had been settled for good."""
+
+    NUMBER, CODE = 481, "voucher_closed"
+
+
+@dataclass(slots=True)
+class Admission:
+    """Judges transfers against what one transaction sees."""
+
+    tenant: int
+    judge: Judge
+    now: int
+    owners: Owners
+    grove: Grove = field(default_factory=Grove)
+    certificates: dict[bytes, list[Signed[DeviceCertificate]]] = field(default_factory=dict)
+    fresh: list[tuple[bytes, Node]] = field(default_factory=list)
+    """New valid transfers, each with its root, in the order in which they were let in."""
+    known: dict[bytes, bool] = field(default_factory=dict)
+    """Ids of transfers that were stored before, and whether they had come too late."""
+    refusals: dict[bytes, ProtocolError] = field(default_factory=dict)
+    """By envelope: a bad signature says nothing about a good one over the same content."""
+
+    async def load(self, tx: Tx, transfers: Iterable[Signed[Transfer]]) -> None:
+        """Load whatever the verdicts on these transfers depend on."""
+        queue = list(transfers)
+        stored = await find_transfers(tx, self.tenant, [each.id for each in queue])
+        self.known |= {identity: row.late for identity, row in stored.items()}
+        # Both: a parent may be stored, and so may the record itself with its tree.
+        parents = {each.body.parent for each in queue}
+        roots = await roots_of(tx, self.tenant, parents) | {row.root for row in stored.values()}
+        await load_roots(tx, self.tenant, roots, self.grove)
+        payees = {each.body.payee.id for each in queue}
+        await self.owners.learn_keys(payees)
+        signers = payees | {owner for owner in map(self._owner_of, parents) if owner}
+        missing = signers - self.certificates.keys()
+        self.certificates |= {key: [] for key in missing}
+        self.certificates |= await load_certificates(tx, self.tenant, missing)
+
+    def decide(self, transfers: Iterable[Signed[Transfer]]) -> list[Signed[Transfer]]:
+        """Judge all whose parents are known; return those that have to wait. Pure."""
+        queue = [each for each in transfers if each.id not in self.known]
+        while True:
+            waiting = [each for each in queue if not self._take(each)]
+            if len(waiting) == len(queue):
+                return waiting
+            queue = waiting
+
+    def _take(self, transfer: Signed[Transfer]) -> bool:
+        tree = self.grove.tree_with(transfer.body.parent)
+        if tree is None:
+            return False
+        if transfer.id in tree.nodes:
+            return True
+        refusal = self.judge.judge(tree, transfer, self.certificates) or self._stranger(transfer)
+        if refusal is not None:
+            self.refusals[transfer.envelope] = refusal
+            return True
+        row = self.grove.rows[tree.root]
+        late = row.closed or row.claim_by <= self.now
+        self.fresh.append((tree.root, self.grove.add(tree, transfer, late=late)))
+        return True
+
+    def _stranger(self, transfer: Signed[Transfer]) -> ProtocolError | None:
+        body = transfer.body
+        if body.kind is TransferKind.CLAIM or body.payee.id in self.owners.devices:
+            return None
+        return PayeeUnknown("no device with the payee's key is enrolled; the value stays yours")
+
+    def verdict_on(self, transfer: Signed[Transfer]) -> ProtocolError | None:
+        """Return why a transfer that had not to wait moves nothing, or None."""
+        if transfer.envelope in self.refusals:
+            return self.refusals[transfer.envelope]
+        late = self.known.get(transfer.id)
+        if late is None:
+            tree = self.grove.tree_with(transfer.id)
+            late = tree is not None and tree.nodes[transfer.id].late
+        return (
+            VoucherClosed("it came after claim-by: kept as evidence, it moves nothing")
+            if late
+            else None
+        )
+
+    def _owner_of(self, identity: bytes) -> bytes | None:
+        tree = self.grove.tree_with(identity)
+        if tree is None:
+            return None
+        node = tree.nodes.get(identity)
+        return (tree.voucher.body.holder if node is None else node.payee).id

@@ -1,0 +1,166 @@
+"""A root and everything that is known below it, and the rules (R1) for what may be added. Pure.
+
+Whether a transfer is valid depends on signed content and on certificates that we issued, never on
+when it arrived; so a tree that has the same records is the same tree.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from offline_protocol.certificates import DeviceCertificate
+from offline_protocol.chain_rules import (
+    TRANSFER_RULES,
+    transfer_certificate_issued,
+    transfer_signed,
+)
+from offline_protocol.chains import Link
+from offline_protocol.cose import Signed, unseal
+from offline_protocol.errors import ChainRefused, ProtocolError
+from offline_protocol.keys import PublicKey
+from offline_protocol.resolution import Root
+from offline_protocol.rules import TrustContext, walk
+from offline_protocol.transfers import Transfer, TransferKind
+from offline_protocol.vouchers import Voucher
+
+_DECODED_MAX = 1 << 14
+# Certificates come from our own table, and a signature is checked once (see `Judge`).
+_RULES = tuple(
+    each for each in TRANSFER_RULES if each not in {transfer_certificate_issued, transfer_signed}
+)
+
+Certificates = Mapping[bytes, Sequence[Signed[DeviceCertificate]]]
+"""By the id of the device key."""
+
+
+@lru_cache(_DECODED_MAX)
+def read_transfer(envelope: bytes) -> Signed[Transfer]:
+    """Read a transfer strictly; the same bytes are read once.
+
+    Raises:
+        ProtocolError: not a transfer.
+    """
+    return unseal(Transfer, envelope)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A valid transfer and where it hangs. ``hops`` counts changes of owner down to it."""
+
+    transfer: Signed[Transfer]
+    signer: PublicKey
+    hops: int
+    late: bool = False
+
+    @property
+    def payee(self) -> PublicKey:
+        return self.transfer.body.payee
+
+
+@dataclass(slots=True)
+class Tree:
+    """A voucher and the valid transfers below it, by id; grows only."""
+
+    voucher: Signed[Voucher]
+    nodes: dict[bytes, Node] = field(default_factory=dict)
+
+    @property
+    def root(self) -> bytes:
+        return self.voucher.id
+
+    def link(
+        self, transfer: Signed[Transfer], certificate: Signed[DeviceCertificate] | None
+    ) -> Link:
+        """See a transfer from where it would hang; its parent must be here."""
+        paid = transfer.body.kind is TransferKind.PAY
+        parent = self.nodes.get(transfer.body.parent)
+        if parent is None:
+            return Link(self.voucher.body, None, transfer, certificate, None, int(paid))
+        return Link(
+            self.voucher.body,
+            parent.transfer.body,
+            transfer,
+            certificate,
+            parent.signer,
+            parent.hops + paid,
+        )
+
+    def add(self, transfer: Signed[Transfer], *, late: bool) -> Node:
+        """Hang a transfer that was found valid."""
+        link = self.link(transfer, None)
+        node = Node(transfer, link.signer, link.hops_used, late)
+        self.nodes[transfer.id] = node
+        return node
+
+    def below(self, *identities: bytes) -> list[Node]:
+        """Return these nodes and all that come from them."""
+        children: dict[bytes, list[Node]] = {}
+        for node in self.nodes.values():
+            children.setdefault(node.transfer.body.parent, []).append(node)
+        found, queue = [], [self.nodes[identity] for identity in identities]
+        while queue:
+            node = queue.pop()
+            found.append(node)
+            queue.extend(children.get(node.transfer.id, ()))
+        return found
+
+    def settled_by(self) -> Root:
+        """Return what settlement may look at: the records that came before claim-by."""
+        in_time = (n.transfer.body for n in self.nodes.values() if not n.late)
+        return Root(self.voucher.body, tuple(in_time))
+
+
+def grow(voucher: Signed[Voucher], stored: Iterable[tuple[Signed[Transfer], bool]]) -> Tree:
+    """Rebuild a tree from records that were valid when they were stored, in any order."""
+    tree = Tree(voucher)
+    waiting: dict[bytes, list[tuple[Signed[Transfer], bool]]] = {}
+    for transfer, late in stored:
+        waiting.setdefault(transfer.body.parent, []).append((transfer, late))
+    queue = [tree.root]
+    while queue:
+        for transfer, late in waiting.pop(queue.pop(), ()):
+            tree.add(transfer, late=late)
+            queue.append(transfer.id)
+    assert not waiting, "a stored transfer has no parent"
+    return tree
+
+
+class Judge:
+    """Applies R1. Remembers which signatures it has verified, so that no verdict pays twice."""
+
+    def __init__(self, context: TrustContext) -> None:
+        self._context = context
+        self._verified: set[tuple[bytes, bytes]] = set()
+
+    def judge(
+        self, tree: Tree, transfer: Signed[Transfer], certificates: Certificates
+    ) -> ProtocolError | None:
+        """Return why a transfer cannot hang in the tree, or None when it can.
+
+        Its parent must be in the tree. Of a signer's certificates any one may make it valid: the
+        signer showed one of them to the payee, and we cannot know which.
+        """
+        signer = tree.link(transfer, None).signer
+        choices: list[Signed[DeviceCertificate] | None] = list(certificates.get(signer.id, ()))
+        if signer == tree.voucher.body.holder:
+            choices.insert(0, None)
+        refusal: ProtocolError | None = None
+        for certificate in choices or [None]:
+            try:
+                walk(_RULES, tree.link(transfer, certificate), self._context)
+            except ChainRefused as error:
+                refusal = refusal or error
+            else:
+                return self._check_signature(tree.link(transfer, certificate))
+        assert refusal is not None
+        return refusal
+
+    def _check_signature(self, link: Link) -> ProtocolError | None:
+        known = (link.transfer.envelope, link.signer.id)
+        if known not in self._verified:
+            try:
+                transfer_signed.enforce(link, self._context)
+            except ChainRefused as error:
+                return error
+            self._verified.add(known)
+        return None

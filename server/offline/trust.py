@@ -1,0 +1,142 @@
+"""Which device keys are trusted with offline money, and the certificates that say so.
+
+A certificate is issued at the first sync and renewed when less than a week is left, as long as the
+device is active, was never convicted, and has uploaded everything that it signed: a hole in its
+sequence numbers means that somebody may hold a transfer which we do not know.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from offline_protocol.certificates import Assurance, DeviceCertificate, Limits
+from offline_protocol.constants import CLOCK_SLACK_S
+from offline_protocol.cose import Signed, seal, unseal
+from offline_protocol.keys import PublicKey
+from server.identity import DeviceStatus, DeviceView, Role, UserView
+from server.kit.money import ASSETS
+from server.kit.unit_of_work import Tx
+from server.offline.domain import OfflinePolicy
+from server.offline.issuer_keys import IssuerKeys
+from server.offline.models import CertificateRow, TransferRow, TrustRow
+
+MISSING_MAX = 100
+"""Missing sequence numbers that are named in one answer."""
+
+
+async def trust_row(tx: Tx, tenant: int, device: DeviceView) -> TrustRow:
+    """Return what this room remembers of a device; begins to remember it if need be."""
+    row = await tx.session.get(TrustRow, (tenant, device.key.id))
+    if row is None:
+        row = TrustRow(
+            tenant=tenant, key_id=device.key.id, user_id=device.user_id, device_id=device.id
+        )
+        tx.session.add(row)
+        await tx.session.flush()
+    return row
+
+
+async def convict(tx: Tx, tenant: int, device: DeviceView) -> None:
+    """Never trust this device key again."""
+    row = await trust_row(tx, tenant, device)
+    row.convicted_at = row.convicted_at or tx.now
+
+
+async def missing_sequences(tx: Tx, tenant: int, key: bytes, policy: OfflinePolicy) -> list[int]:
+    """Return numbers that a device must have signed with and has not uploaded, lowest first.
+
+    A hole is forgiven once every voucher that it can concern has been closed. At most
+    ``MISSING_MAX`` are named.
+    """
+    life = policy.spend_by + policy.claim_after
+    since = int((tx.now - life).timestamp())
+    where = (TransferRow.tenant == tenant, TransferRow.signer == key)
+    forgiven = await tx.session.scalar(
+        select(func.max(TransferRow.sequence)).where(*where, TransferRow.time < since)
+    )
+    query = select(TransferRow.sequence).where(*where).order_by(TransferRow.sequence).distinct()
+    if forgiven is not None:
+        query = query.where(TransferRow.sequence > forgiven)
+    missing: list[int] = []
+    following = 1 if forgiven is None else forgiven + 1
+    for number in await tx.session.scalars(query):
+        missing.extend(range(following, min(number, following + MISSING_MAX - len(missing))))
+        following = number + 1
+        if len(missing) >= MISSING_MAX:
+            break
+    return missing
+
+
+async def current_certificate(tx: Tx, tenant: int, key: bytes) -> Signed[DeviceCertificate] | None:
+    """Return the certificate of a device key that lasts longest, also when it has ended."""
+    envelope = await tx.session.scalar(
+        select(CertificateRow.envelope)
+        .where(CertificateRow.tenant == tenant, CertificateRow.key_id == key)
+        .order_by(CertificateRow.valid_to.desc())
+        .limit(1)
+    )
+    return None if envelope is None else unseal(DeviceCertificate, envelope)
+
+
+def refusal_of(device: DeviceView, row: TrustRow, missing: list[int]) -> str | None:
+    """Return the stable word for why a device gets no certificate, or None when it does."""
+    if row.convicted_at is not None:
+        return "convicted"
+    if device.status is not DeviceStatus.ACTIVE:
+        return "device_not_active"
+    return "sequence_gap" if missing else None
+
+
+async def certify(
+    tx: Tx,
+    tenant: int,
+    keys: IssuerKeys,
+    policy: OfflinePolicy,
+    *,
+    device: DeviceView,
+    user: UserView,
+) -> Signed[DeviceCertificate]:
+    """Return the device's certificate; issue a new one when too little of it is left."""
+    current = await current_certificate(tx, tenant, device.key.id)
+    if current is not None and current.body.valid_to >= _seconds(tx.now + policy.renew_below):
+        return current
+    certificate = seal(_certificate(tx.now, keys, policy, device.key, user), keys.issue_signer)
+    known = await tx.session.get(CertificateRow, (tenant, certificate.id))
+    if known is None:
+        tx.session.add(
+            CertificateRow(
+                tenant=tenant,
+                id=certificate.id,
+                key_id=device.key.id,
+                valid_from=certificate.body.valid_from,
+                valid_to=certificate.body.valid_to,
+                envelope=certificate.envelope,
+            )
+        )
+        await tx.session.flush()
+    return certificate
+
+
+def _certificate(
+    now: datetime, keys: IssuerKeys, policy: OfflinePolicy, key: PublicKey, user: UserView
+) -> DeviceCertificate:
+    limits = [policy.limits(code) for code in ASSETS]
+    return DeviceCertificate(
+        kid=keys.issue_kid,
+        device_key=key,
+        # A device whose clock is a little slow must be able to use it at once.
+        valid_from=_seconds(now) - CLOCK_SLACK_S,
+        valid_to=_seconds(now + policy.certificate_life),
+        # A certificate speaks for all currencies; the voucher's own limits are per currency.
+        limits=Limits(
+            payment_max=max(each.payment_max for each in limits),
+            balance_max=max(each.balance_max for each in limits),
+            hops_max=policy.hops_max,
+        ),
+        assurance=Assurance.SOFTWARE,
+        display_name=user.display_name if user.role is Role.MERCHANT else None,
+    )
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())

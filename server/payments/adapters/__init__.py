@@ -1,0 +1,1 @@
+"""Outside parties behind the protocols of this room."""
