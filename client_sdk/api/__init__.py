@@ -1,0 +1,1 @@
+"""Talking to the server: calls, retries, proofs of possession, sync."""

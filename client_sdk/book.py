@@ -1,0 +1,270 @@
+"""The wallet's book: typed reading and writing of the store.
+
+Reads are small functions; writes take the open transaction, so that what belongs together is
+written together. `now` is the only time the wallet goes by.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from client_sdk.ambient import Clock, Entropy
+from client_sdk.api.auth import Session
+from client_sdk.errors import CertificateExpired, NotEnrolled, StoreCorrupt, UnknownExchange
+from client_sdk.keys import KeyProvider
+from client_sdk.money import parse_currency
+from client_sdk.records import Exchange, Holding, Role
+from client_sdk.store.sealed import Value
+from client_sdk.store.sqlite import Store, StoreTx
+from offline_protocol.certificates import DeviceCertificate, KeySet
+from offline_protocol.chains import Chain
+from offline_protocol.cose import Signed, unseal
+from offline_protocol.keys import PublicKey, Signer
+from offline_protocol.transfers import Transfer
+
+FIRST_SEQUENCE: Final = 1
+
+TO_UPLOAD: Final = 0
+UPLOADED: Final = 1
+REFUSED: Final = 2
+
+
+class Book:
+    """One wallet's memory.
+
+    Args:
+        store: the open file.
+        keys: where the device key is used.
+        clock: the device's own time.
+        entropy: source of keys and nonces.
+    """
+
+    def __init__(self, store: Store, keys: KeyProvider, *, clock: Clock, entropy: Entropy) -> None:
+        self.store = store
+        self.clock = clock
+        self.entropy = entropy
+        handle = store.get("single", b"device_key")
+        if handle is None:
+            handle = keys.make_device_key()
+            with store.write("device key") as tx:
+                tx.put("single", b"device_key", handle)
+        assert isinstance(handle, bytes), "handles are bytes"
+        self.signer: Signer = keys.signer(handle)
+
+    # Single values.
+
+    def number(self, name: bytes, default: int = 0) -> int:
+        value = self.store.get("single", name)
+        return default if value is None else _int(value)
+
+    def text(self, name: bytes) -> str | None:
+        value = self.store.get("single", name)
+        return value if isinstance(value, str) else None
+
+    def raw(self, name: bytes) -> bytes | None:
+        value = self.store.get("single", name)
+        return value if isinstance(value, bytes) else None
+
+    def now(self) -> int:
+        """Unix seconds: the clock, put right by the server, never behind issuer-signed time."""
+        return max(self.clock.now() + self.clock_offset(), self.time_floor)
+
+    @property
+    def time_floor(self) -> int:
+        """Latest time that the issuer has signed, as far as this device has seen."""
+        return self.number(b"time_floor")
+
+    def raise_time_floor(self, tx: StoreTx, seen: int) -> None:
+        if seen > self.time_floor:
+            tx.put("single", b"time_floor", seen)
+
+    def session(self) -> Session | None:
+        value = self.store.get("single", b"session")
+        if not isinstance(value, dict):
+            return None
+        return Session(
+            access_token=str(value["access_token"]),
+            refresh_token=str(value["refresh_token"]),
+            expires_at=_int(value["expires_at"]),
+            session_id=str(value["session_id"]),
+            bound=bool(value["bound"]),
+        )
+
+    def save_session(self, session: Session) -> None:
+        with self.store.write("session") as tx:
+            tx.put(
+                "single",
+                b"session",
+                {
+                    "access_token": session.access_token,
+                    "refresh_token": session.refresh_token,
+                    "expires_at": session.expires_at,
+                    "session_id": session.session_id,
+                    "bound": session.bound,
+                },
+            )
+
+    def clock_offset(self) -> int:
+        return self.number(b"clock_offset")
+
+    def save_clock_offset(self, seconds: int) -> None:
+        with self.store.write("clock offset") as tx:
+            tx.put("single", b"clock_offset", seconds)
+
+    # Trust.
+
+    def root_key(self) -> PublicKey | None:
+        raw = self.raw(b"root_key")
+        return None if raw is None else PublicKey.decode(raw)
+
+    def stored_key_set(self) -> Signed[KeySet] | None:
+        envelope = self.raw(b"key_set")
+        return None if envelope is None else unseal(KeySet, envelope)
+
+    def key_set(self) -> KeySet:
+        """The issuer's keys in use.
+
+        Raises:
+            NotEnrolled: there is none yet.
+        """
+        signed = self.stored_key_set()
+        if signed is None:
+            raise NotEnrolled("This wallet does not know its issuer yet.")
+        return signed.body
+
+    def stored_certificate(self) -> Signed[DeviceCertificate] | None:
+        envelope = self.raw(b"certificate")
+        return None if envelope is None else unseal(DeviceCertificate, envelope)
+
+    def certificate(self) -> Signed[DeviceCertificate]:
+        """This device's certificate, good now.
+
+        Raises:
+            NotEnrolled: there is none yet.
+            CertificateExpired: it has ended and was not renewed.
+        """
+        signed = self.stored_certificate()
+        if signed is None:
+            raise NotEnrolled("This wallet has no device certificate yet.")
+        if self.now() > signed.body.valid_to:
+            raise CertificateExpired("This device's certificate has ended.")
+        return signed
+
+    def scale(self, currency: str) -> int | None:
+        """Decimals that the issuer's key set gives the currency; None if it lists none."""
+        signed = self.stored_key_set()
+        return None if signed is None else signed.body.scale(parse_currency(currency))
+
+    def revoked(self) -> frozenset[bytes]:
+        """Ids of keys known to have signed something away twice."""
+        return frozenset(row.key for row in self.store.rows("revoked"))
+
+    # Holdings.
+
+    def holdings(self, currency: str | None = None) -> list[Holding]:
+        """Pieces of which something is left."""
+        found = [Holding.from_value(row.payload) for row in self.store.rows("holding", flag=1)]
+        return [one for one in found if currency is None or one.currency == currency]
+
+    def holding(self, key: bytes) -> Holding | None:
+        value = self.store.get("holding", key)
+        return None if value is None else Holding.from_value(value)
+
+    def put_holding(self, tx: StoreTx, holding: Holding) -> None:
+        tx.put("holding", holding.key, holding.to_value(), flag=int(bool(holding.free)))
+
+    # Exchanges.
+
+    def find_exchange(self, exchange_id: bytes) -> Exchange | None:
+        value = self.store.get("exchange", exchange_id)
+        return None if value is None else Exchange.from_value(value)
+
+    def exchange(self, exchange_id: bytes) -> Exchange:
+        """The exchange.
+
+        Raises:
+            UnknownExchange: this wallet has none with this id.
+        """
+        found = self.find_exchange(exchange_id)
+        if found is None:
+            raise UnknownExchange(f"This wallet knows no exchange {exchange_id.hex()}.")
+        return found
+
+    def exchanges(self, *, role: Role | None = None, only_open: bool = False) -> list[Exchange]:
+        """In the order in which they began."""
+        rows = self.store.rows("exchange", flag=1 if only_open else None)
+        found = [Exchange.from_value(row.payload) for row in rows]
+        return [one for one in found if role is None or one.role is role]
+
+    def put_exchange(self, tx: StoreTx, exchange: Exchange) -> None:
+        tx.put("exchange", exchange.id, exchange.to_value(), flag=int(exchange.open))
+
+    def message_out(self, exchange_id: bytes) -> bytes | None:
+        """The exact bytes that answer for this exchange, once they are fixed."""
+        value = self.store.get("message_out", exchange_id)
+        return value if isinstance(value, bytes) else None
+
+    # Records to upload.
+
+    def put_record(self, tx: StoreTx, kind: str, key: bytes, data: bytes) -> None:
+        """Keep a signed object for upload; one that is there already stays as it is."""
+        if self.store.get("record", key) is None:
+            self.mark_record(tx, key, kind, data, TO_UPLOAD)
+
+    @staticmethod
+    def mark_record(tx: StoreTx, key: bytes, kind: str, data: bytes, flag: int) -> None:
+        """Write a record with how far its upload is."""
+        parent = unseal(Transfer, data).body.parent if kind == "transfer" else b""
+        tx.put("record", key, [kind, data], flag=flag, link=parent)
+
+    def put_transfers(self, tx: StoreTx, transfers: Iterable[Signed[Transfer]]) -> None:
+        for transfer in transfers:
+            self.put_record(tx, "transfer", transfer.id, transfer.envelope)
+
+    def put_chain(self, tx: StoreTx, chain: Chain) -> None:
+        """Keep all transfers of a chain for upload and learn the issuer's times in it."""
+        self.put_transfers(tx, (hop.transfer for hop in chain.hops))
+        seen = [chain.voucher.body.issued_at]
+        seen += [hop.certificate.body.valid_from for hop in chain.hops if hop.certificate]
+        self.raise_time_floor(tx, max(seen))
+
+    def children(self, parent: bytes) -> list[Signed[Transfer]]:
+        """Known transfers out of this voucher or transfer."""
+        return [
+            unseal(Transfer, record_of(row.payload)[1])
+            for row in self.store.linked("record", parent)
+            if record_of(row.payload)[0] == "transfer"
+        ]
+
+    def transfers(self) -> list[Signed[Transfer]]:
+        """Every transfer that this wallet has signed or seen."""
+        return [unseal(Transfer, envelope) for envelope in self.records_of("transfer")]
+
+    def records_of(self, kind: str) -> list[bytes]:
+        """Signed objects of one kind, as they were signed."""
+        found = (record_of(row.payload) for row in self.store.rows("record"))
+        return [data for of_kind, data in found if of_kind == kind]
+
+    def signed_transfers(self) -> list[Signed[Transfer]]:
+        """Those that this wallet has signed itself."""
+        own = {
+            transfer_id
+            for exchange in self.exchanges()
+            if exchange.role is not Role.RECEIVE
+            for transfer_id in exchange.transfers
+        }
+        return [transfer for transfer in self.transfers() if transfer.id in own]
+
+
+def record_of(value: Value) -> tuple[str, bytes]:
+    """Kind and envelope of a row of the table of records."""
+    if isinstance(value, list) and len(value) == 2:  # noqa: PLR2004 -- kind and envelope
+        kind, envelope = value
+        if isinstance(kind, str) and isinstance(envelope, bytes):
+            return kind, envelope
+    raise StoreCorrupt("A row that should hold a signed record holds something else.")
+
+
+def _int(value: Value) -> int:
+    if not isinstance(value, int):
+        raise StoreCorrupt("A row that should hold a number holds something else.")
+    return value

@@ -1,0 +1,200 @@
+"""What can go wrong in a wallet: each refusal has a stable code and says the way out."""
+
+from typing import ClassVar
+
+
+class WalletError(Exception):
+    """A refusal or a failure; nothing of value is lost by it.
+
+    Attributes:
+        code: stable name for programs and support.
+        detail: one sentence for a person.
+        fix: what the person can do, or None.
+        retryable: whether the same call may succeed later without any change.
+    """
+
+    code: str = "wallet_error"
+    retryable: ClassVar[bool] = False
+    fix: str | None = None
+
+    def __init__(self, detail: str, *, fix: str | None = None, code: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.fix = fix if fix is not None else type(self).fix
+        self.code = code if code is not None else type(self).code
+
+
+class StoreError(WalletError):
+    """The wallet file cannot be used as asked."""
+
+    code = "store_error"
+
+
+class WalletMissing(StoreError):
+    code = "wallet_missing"
+    fix = "Make one with `tallystick wallet init`, or give the right path."
+
+
+class WalletExists(StoreError):
+    code = "wallet_exists"
+    fix = "Choose another path; an existing wallet is never overwritten."
+
+
+class WalletLocked(StoreError):
+    """Another process has this wallet open (the lock ends with that process)."""
+
+    code = "wallet_in_use"
+    retryable = True
+    fix = "Wait until the other program has finished with this wallet."
+
+
+class WrongPassphrase(StoreError):
+    code = "wrong_passphrase"
+    fix = "Check the passphrase; it cannot be recovered from the file."
+
+
+class StoreReadOnly(StoreError):
+    code = "store_read_only"
+    fix = "Make the wallet file and its folder writable; nothing was changed."
+
+
+class StoreFull(StoreError):
+    code = "store_full"
+    retryable = True
+    fix = "Free some space and try again; what was stored before is intact."
+
+
+class StoreCorrupt(StoreError):
+    """A page or a sealed row is not what was written; nothing is repaired or thrown away."""
+
+    code = "store_corrupt"
+    fix = (
+        "Keep a copy of the file. Value comes back by enrolling a new wallet: what is not "
+        "claimed is credited to your account after the claim-by date."
+    )
+
+
+class StoreTooNew(StoreError):
+    code = "store_too_new"
+    fix = "Open it with the newer version that wrote it."
+
+
+class InvalidAmount(WalletError):
+    code = "invalid_amount"
+
+
+class InsufficientFunds(WalletError):
+    """The pieces held offline cannot make up the amount."""
+
+    code = "insufficient_offline_funds"
+
+
+class LimitExceeded(WalletError):
+    """The certificate or the vouchers cap this amount."""
+
+    code = "limit_exceeded"
+
+
+class NotEnrolled(WalletError):
+    code = "not_enrolled"
+    fix = "Run `tallystick wallet enrol` while online."
+
+
+class CertificateExpired(WalletError):
+    code = "certificate_expired"
+    fix = "Go online and run `tallystick wallet sync` to renew it."
+
+
+class InvalidRequest(WalletError):
+    """A payment request cannot be paid as it stands."""
+
+    code = "invalid_request"
+
+
+class UnreadableMessage(WalletError):
+    """Text, a picture or bytes that hold no message this wallet understands."""
+
+    code = "unreadable_message"
+
+
+class PaymentRefused(WalletError):
+    """A received payment, receipt or return does not hold; the code names the rule."""
+
+    code = "payment_refused"
+
+
+class DoubleSpendFound(PaymentRefused):
+    """The payer signed the same value away twice; the proof is kept and uploaded at sync."""
+
+    code = "double_spend_found"
+
+
+class UnknownExchange(WalletError):
+    code = "unknown_exchange"
+
+
+class ExchangeStateError(WalletError):
+    """The step is not possible in the exchange's present state."""
+
+    code = "exchange_state"
+
+
+class LinkClosed(WalletError):
+    """The connection ended; it says nothing about money.
+
+    Attributes:
+        clean: the other side said goodbye, so everything before has arrived there.
+    """
+
+    code = "link_closed"
+    retryable = True
+    fix = "Bring the devices together again and resend; the same bytes are sent."
+
+    def __init__(self, detail: str, *, clean: bool = False) -> None:
+        super().__init__(detail)
+        self.clean = clean
+
+
+class MissingExtra(WalletError):
+    """An optional package is not installed."""
+
+    code = "missing_extra"
+
+
+class ServerUnavailable(WalletError):
+    """No usable answer: the outcome of the call may be unknown."""
+
+    code = "server_unavailable"
+    retryable = True
+    fix = "Try again later; a repeated money call is recognised and not done twice."
+
+
+class ServerRefused(WalletError):
+    """The server answered with a problem document (RFC 9457).
+
+    Attributes:
+        status: HTTP status.
+        correlation_id: names the request in the server's log, for support.
+    """
+
+    code = "server_refused"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str,
+        status: int,
+        fix: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        super().__init__(detail, fix=fix, code=code)
+        self.status = status
+        self.correlation_id = correlation_id
+
+
+class SignInNeeded(ServerRefused):
+    """The session has ended or was never opened."""
+
+    code = "sign_in_needed"
+    fix = "Run `tallystick wallet enrol` again with your password."

@@ -1,0 +1,1 @@
+"""What a wallet does, step by step, over its book."""

@@ -1,0 +1,80 @@
+"""Two devices on one connection: the payer delivers, the payee answers.
+
+The end of a connection decides nothing. The payer notes "sent, not confirmed" and sends the same
+bytes on the next one; the payee gives the same answer again.
+"""
+
+from dataclasses import replace
+
+from client_sdk.core import UNCONFIRMED
+from client_sdk.errors import LinkClosed, WalletError
+from client_sdk.flows.paying import Payer
+from client_sdk.flows.receiving import Payee
+from client_sdk.records import Exchange
+from client_sdk.transports.base import Link
+from client_sdk.trust import read_message
+from offline_protocol.errors import ProtocolError
+from offline_protocol.frames import FrameKind, Refusal, pack
+
+
+async def deliver(payer: Payer, exchange_id: bytes, link: Link) -> Exchange:
+    """Send a payment's stored bytes and wait for what comes back.
+
+    Returns:
+        The payment: confirmed, returned, or still unconfirmed when the link ended or the payee
+        refused.
+    """
+    exchange, frame = payer.hand_over(exchange_id)
+    exchange = replace(exchange, refusal="")  # what was said on an earlier connection
+    try:
+        await link.send(frame)
+        while exchange.state in UNCONFIRMED and not exchange.refusal:
+            exchange = _take_answer(payer, exchange, await link.receive())
+        await link.close()
+    except LinkClosed:
+        pass
+    return payer.link_lost(exchange) if exchange.state in UNCONFIRMED else exchange
+
+
+def _take_answer(payer: Payer, exchange: Exchange, message: bytes) -> Exchange:
+    """What the answer makes of the payment; an unreadable or foreign one makes nothing."""
+    try:
+        kind, _ = read_message(message)
+        if kind is FrameKind.RECEIPT:
+            taken = payer.take_receipt(message)
+        elif kind is FrameKind.RETURN:
+            taken = payer.take_return(message)
+        elif kind is FrameKind.REFUSAL:
+            return replace(exchange, refusal=payer.take_refusal(message).code)
+        else:
+            return exchange
+    except WalletError:
+        return exchange
+    return taken if taken.id == exchange.id else exchange
+
+
+async def serve(payee: Payee, link: Link) -> bool:
+    """Answer everything that comes over a link until it ends.
+
+    Returns:
+        Whether the other side said goodbye, and so has all answers.
+    """
+    try:
+        while True:
+            await link.send(answer(payee, await link.receive()))
+    except LinkClosed as end:
+        return end.clean
+
+
+def answer(payee: Payee, message: bytes) -> bytes:
+    """The frame that answers one message: receipt, return, or a refusal with its code."""
+    try:
+        return payee.take_payment(message).frame
+    except WalletError as error:
+        cause = error.__cause__
+        refusal = (
+            Refusal.of(cause)
+            if isinstance(cause, ProtocolError)
+            else Refusal(ProtocolError.NUMBER, error.code)
+        )
+        return pack(FrameKind.REFUSAL, refusal.encode())

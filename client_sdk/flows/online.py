@@ -1,0 +1,256 @@
+"""What needs the server: enrolling, topping up, and moving value onto the device.
+
+A money call gets its idempotency key before it is made, and both are kept until the outcome is
+known: after a crash the same call is made again, not a second one.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from client_sdk.api.documents import (
+    Document,
+    bytes_of,
+    decoded,
+    documents_of,
+    list_of,
+    number_of,
+    text_of,
+)
+from client_sdk.api.encoding import to_text
+from client_sdk.book import Book
+from client_sdk.errors import ServerRefused, StoreCorrupt, WalletError
+from client_sdk.flows.trusting import (
+    IssuerRefused,
+    check_key_set,
+    check_voucher,
+    keep_key_set,
+    keep_voucher,
+)
+from client_sdk.store.sealed import Value
+from client_sdk.trust import refusing
+from offline_protocol.keys import PublicKey
+
+if TYPE_CHECKING:
+    from client_sdk.api.client import ApiClient
+
+ENROL_CONTEXT: Final = b"tallystick/1/enrol"
+KEY_BYTES: Final = 16
+
+TOP_UP: Final = "/v1/top-ups"
+LOAD: Final = "/v1/offline/vouchers"
+
+
+class EnrolledElsewhere(WalletError):
+    """The wallet belongs to another account."""
+
+    code = "enrolled_elsewhere"
+    fix = "Use a new wallet file for the other account."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Whose wallet this is."""
+
+    server: str
+    username: str
+    user_id: str
+    device_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopUp:
+    """A top-up from a card; `pending` ones are looked up again by the next `top_up` or sync."""
+
+    id: str
+    status: str
+    amount: int
+    currency: str
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Value that moved onto this device."""
+
+    amount: int
+    currency: str
+    vouchers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineBalance:
+    currency: str
+    available: int
+    held: int
+    offline: int
+
+
+class Online:
+    def __init__(self, book: Book, api: "ApiClient") -> None:
+        self._book = book
+        self._api = api
+
+    async def enrol(
+        self,
+        *,
+        server: str,
+        username: str,
+        password: str,
+        device_name: str,
+        root_key: bytes | None,
+    ) -> Profile:
+        """Sign in, bind this device's key to the account, and pin the issuer's root key.
+
+        Raises:
+            ServerRefused: wrong password, or the device may not be enrolled.
+            IssuerRefused: the root key is not the pinned or given one.
+            EnrolledElsewhere: this wallet belongs to another account.
+        """
+        signed_in = await self._api.post(
+            "/v1/sessions",
+            {
+                "identifier": username,
+                "password": password,
+                "device_name": device_name,
+                "remember": False,
+            },
+            public=True,
+        )
+        self._api.open_session(signed_in, bound=False)
+        user_id = text_of(await self._api.get("/v1/me"), "id")
+        if self._book.text(b"user_id") not in {None, user_id}:
+            raise EnrolledElsewhere("This wallet is enrolled for another account.")
+        challenge = bytes_of(await self._api.post("/v1/devices/challenges"), "challenge")
+        signer = self._book.signer
+        proof = signer.sign(ENROL_CONTEXT + challenge + UUID(user_id).bytes)
+        enrolled = await self._api.post(
+            "/v1/devices",
+            {
+                "name": device_name,
+                "public_key": to_text(signer.public_key.encode()),
+                "challenge": to_text(challenge),
+                "proof": to_text(proof),
+            },
+        )
+        self._api.open_session(enrolled, bound=True)
+        profile = Profile(
+            server=server,
+            username=username,
+            user_id=user_id,
+            device_id=text_of(enrolled, "device_id"),
+        )
+        await self._pin_issuer(root_key)
+        with self._book.store.write("profile") as tx:
+            for name, value in vars(profile).items():
+                tx.put("single", name.encode(), value)
+        return profile
+
+    async def _pin_issuer(self, given: bytes | None) -> None:
+        answer = await self._api.get("/v1/offline/key-set", public=True)
+        with refusing(IssuerRefused):
+            offered = PublicKey.decode(bytes_of(answer, "root_key"))
+        pinned = self._book.root_key()
+        if offered.id != (given or offered.id) or offered != (pinned or offered):
+            raise IssuerRefused("The server shows another root key than expected.")
+        signed = check_key_set(self._book, bytes_of(answer, "key_set"), offered)
+        with self._book.store.write("issuer") as tx:
+            tx.put("single", b"root_key", offered.encode())
+            keep_key_set(self._book, tx, signed)
+
+    async def top_up(self, amount: int, currency: str, card: str) -> TopUp:
+        """Charge a card and credit the account online."""
+        body: Document = {"amount": amount, "currency": currency, "card": card}
+        answer = await self._money_call(TOP_UP, body)
+        found = _top_up(answer)
+        self._forget(TOP_UP, body)
+        return found
+
+    async def load(self, amount: int, currency: str) -> Load:
+        """Move value from the account onto this device, as vouchers."""
+        body: Document = {"amount": amount, "currency": currency}
+        return self._keep_vouchers(body, await self._money_call(LOAD, body))
+
+    async def finish_pending(self) -> None:
+        """Make interrupted money calls again, with the keys of that time."""
+        for row in self._book.store.rows("pending_call"):
+            path, body, _ = _pending(row.payload)
+            try:
+                answer = await self._money_call(path, body)
+            except ServerRefused:
+                continue  # it is settled now, and forgotten: nothing was done
+            if path == LOAD:
+                self._keep_vouchers(body, answer)
+            else:
+                self._forget(path, body)
+
+    async def balances(self) -> list[OnlineBalance]:
+        answer = await self._api.get("/v1/balances")
+        return [
+            OnlineBalance(
+                currency=text_of(item, "currency"),
+                available=number_of(item, "available"),
+                held=number_of(item, "held"),
+                offline=number_of(item, "offline"),
+            )
+            for item in documents_of(answer, "items")
+        ]
+
+    async def _money_call(self, path: str, body: Document) -> Document:
+        """Make the call under a key that outlives a crash; a refusal ends it, silence does not."""
+        name = _call_name(path, body)
+        stored = self._book.store.get("pending_call", name)
+        if stored is None:
+            key = to_text(self._book.entropy(KEY_BYTES))
+            with self._book.store.write("call") as tx:
+                tx.put("pending_call", name, [path, json.dumps(body), key])
+        else:
+            _, _, key = _pending(stored)
+        try:
+            return await self._api.post(path, body, idempotency_key=key)
+        except ServerRefused:
+            self._forget(path, body)
+            raise
+
+    def _keep_vouchers(self, body: Document, answer: Document) -> Load:
+        """Hold the vouchers and forget the call, in one transaction."""
+        envelopes = [decoded(item, "vouchers") for item in list_of(answer, "vouchers")]
+        holdings = [check_voucher(self._book, envelope) for envelope in envelopes]
+        with self._book.store.write("vouchers") as tx:
+            for holding in holdings:
+                keep_voucher(self._book, tx, holding)
+            tx.delete("pending_call", _call_name(LOAD, body))
+        return Load(
+            amount=sum(one.amount for one in holdings),
+            currency=str(body["currency"]),
+            vouchers=len(holdings),
+        )
+
+    def _forget(self, path: str, body: Document) -> None:
+        with self._book.store.write("call done") as tx:
+            tx.delete("pending_call", _call_name(path, body))
+
+
+def _top_up(answer: Document) -> TopUp:
+    reason = answer.get("reason")
+    return TopUp(
+        id=text_of(answer, "id"),
+        status=text_of(answer, "status"),
+        amount=number_of(answer, "amount"),
+        currency=text_of(answer, "currency"),
+        reason=reason if isinstance(reason, str) else None,
+    )
+
+
+def _call_name(path: str, body: Document) -> bytes:
+    parts = [path, *(f"{name}={body[name]}" for name in sorted(body))]
+    return "\n".join(parts).encode()
+
+
+def _pending(value: Value) -> tuple[str, Document, str]:
+    if isinstance(value, list) and len(value) == 3:  # noqa: PLR2004 -- path, body, key
+        path, body, key = value
+        if isinstance(path, str) and isinstance(body, str) and isinstance(key, str):
+            return path, json.loads(body), key
+    raise StoreCorrupt("A row that should hold a pending call holds something else.")

@@ -1,0 +1,338 @@
+"""Commands that work without a network: ask, pay, receive, return."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import click
+
+from client_sdk.blocking import BlockingWallet
+from client_sdk.core import State
+from client_sdk.errors import LinkClosed, UnknownExchange
+from client_sdk.terminal.opening import Options, amount_of, say_amount, wallet_command
+from client_sdk.terminal.output import (
+    exchange_json,
+    exchange_line,
+    frame_json,
+    print_json,
+    read_frame,
+    show_frame,
+)
+from client_sdk.transports import lan
+from client_sdk.views import ExchangeView, Incoming, RequestShown
+
+UNCONFIRMED: Final = 3
+"""Exit code: the payment was sent and is not confirmed."""
+
+_PICTURE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW_PICTURE = click.Path(dir_okay=False, writable=True, path_type=Path)
+_qr_in = click.option(
+    "--qr",
+    "pictures",
+    type=_PICTURE,
+    multiple=True,
+    help="Read the code from this picture; repeat it for the parts of a long one.",
+)
+_qr_out = click.option("--qr-out", type=_NEW_PICTURE, help="Write the answering code here (PNG).")
+
+
+@click.command()
+@click.argument("amount", required=False)
+@click.argument("currency", required=False)
+@click.option("--memo", help="A line that the payer sees.")
+@click.option("--qr", "qr_out", type=_NEW_PICTURE, help="Write the code here (PNG).")
+@click.option("--lan", "over_lan", is_flag=True, help="Wait for the payer on the local network.")
+@click.option("--listen", metavar="HOST:PORT", help="Where to wait; port 0 takes a free one.")
+@click.option("--advertise", metavar="HOST:PORT", help="Address that the payer is told instead.")
+@click.option("--linger", default=20.0, show_default=True, help="Seconds to wait after payment.")
+@click.option("--minutes", default=15, show_default=True, help="How long it may be paid.")
+@click.option("--again", metavar="ID", help="Show and serve an earlier request again.")
+@wallet_command
+def request(
+    options: Options,
+    *,
+    amount: str | None,
+    currency: str | None,
+    memo: str | None,
+    qr_out: Path | None,
+    over_lan: bool,
+    listen: str | None,
+    advertise: str | None,
+    linger: float,
+    minutes: int,
+    again: str | None,
+) -> None:
+    """Ask for an amount: shows a code for the payer to scan. Needs no network.
+
+    With --lan this waits until the payer has paid over the local network. With --json that prints
+    two lines: one when it listens, one when it is paid.
+
+    Examples:
+      tallystick wallet request 12.50 EUR --memo tea
+      tallystick wallet request 12.50 EUR --qr request.png
+      tallystick wallet request 12.50 EUR --lan --listen 192.0.2.7:4100
+    """
+    with options.opened() as wallet:
+        ask = partial(
+            _ask,
+            wallet,
+            amount=amount,
+            currency=currency,
+            memo=memo,
+            minutes=minutes,
+            again=again,
+        )
+        if not over_lan:
+            shown = ask(transports=())
+            _show_request(options, wallet, shown, qr_out)
+            return
+        host, port = lan.split_address(listen) if listen else (lan.local_address(), 0)
+        listener = wallet.run(lan.LanListener.open(host, port, advertise=advertise))
+        try:
+            shown = ask(transports=(listener.address,))
+            _show_request(options, wallet, shown, qr_out, listener)
+            paid = wallet.listen(listener, shown.exchange.id, linger_seconds=linger)
+        finally:
+            wallet.run(listener.close())
+        _print_exchange(options, wallet, paid)
+
+
+def _ask(
+    wallet: BlockingWallet,
+    *,
+    amount: str | None,
+    currency: str | None,
+    memo: str | None,
+    minutes: int,
+    again: str | None,
+    transports: tuple[str, ...],
+) -> RequestShown:
+    if again is not None:
+        exchange = find(wallet, again)
+        return RequestShown(exchange=exchange, frame=wallet.request_frame(exchange.id))
+    if amount is None or currency is None:
+        raise click.UsageError("Give an amount and a currency, such as 12.50 EUR.")
+    minor, code = amount_of(wallet, amount, currency)
+    return wallet.request_payment(
+        minor, code, memo=memo, transports=transports, lifetime_seconds=minutes * 60
+    )
+
+
+def _show_request(
+    options: Options,
+    wallet: BlockingWallet,
+    shown: RequestShown,
+    qr_out: Path | None,
+    listener: lan.LanListener | None = None,
+) -> None:
+    amount = say_amount(wallet, shown.exchange.amount, shown.exchange.currency)
+    files = show_frame(
+        shown.frame, qr_out, as_json=options.as_json, title=f"Asking for {amount}. Scan to pay:"
+    )
+    if options.as_json:
+        document = exchange_json(shown.exchange, wallet.scale(shown.exchange.currency))
+        reached = {}
+        if listener is not None:
+            reached = {"listening": f"{listener.bound[0]}:{listener.bound[1]}"}
+            reached |= {"advertised": listener.address}
+        print_json({"exchange": document, **frame_json(shown.frame, files), **reached})
+    elif listener is not None:
+        click.echo(f"Waiting for the payer at {listener.address}")
+
+
+@click.command()
+@click.argument("text", required=False)
+@_qr_in
+@_qr_out
+@click.option("--amount", help="The amount, when the request leaves it to you.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--resume", is_flag=True, help="Send or show unconfirmed payments again.")
+@click.option("--show-only", is_flag=True, help="Show the code even if the payee listens.")
+@wallet_command
+def pay(
+    options: Options,
+    *,
+    text: str | None,
+    pictures: Sequence[Path],
+    qr_out: Path | None,
+    amount: str | None,
+    yes: bool,
+    resume: bool,
+    show_only: bool,
+) -> None:
+    """Pay a request, given as text, as a picture, or on standard input. Needs no internet.
+
+    Over the local network if the payee listens there, else by a code to show. The exit code is 3
+    when the payment was sent and is not confirmed: it is not lost, and not paid twice when you
+    send it again with --resume.
+
+    Examples:
+      tallystick wallet pay --qr request.png --qr-out payment.png
+      tallystick wallet pay TALLY1:... --yes
+      tallystick wallet pay --resume
+    """
+    with options.opened() as wallet:
+        if resume:
+            _resume(options, wallet, qr_out, show_only=show_only)
+            return
+        message = read_frame(text, pictures)
+        asked = wallet.inspect(message)
+        minor = asked.amount
+        if amount is not None:
+            minor = amount_of(wallet, amount, asked.currency)[0]
+        name = asked.payee_name or f"the unnamed key {asked.payee_key.hex()[:16]}"
+        memo = f" for {asked.memo!r}" if asked.memo else ""
+        if not yes:
+            worth = say_amount(wallet, minor, asked.currency)
+            click.confirm(f"Pay {worth} to {name}{memo}?", abort=True, err=True)
+        payment = wallet.pay(message, amount=minor or None)
+        _hand_over(options, wallet, payment, qr_out, show_only=show_only)
+
+
+def _resume(
+    options: Options, wallet: BlockingWallet, qr_out: Path | None, *, show_only: bool
+) -> None:
+    waiting = wallet.unconfirmed()
+    if not waiting:
+        raise UnknownExchange("No payment waits for a confirmation.", code="nothing_to_resume")
+    for number, payment in enumerate(waiting, start=1):
+        target = qr_out
+        if qr_out is not None and number > 1:
+            target = qr_out.with_stem(f"{qr_out.stem}-{number}")
+        _hand_over(options, wallet, payment, target, show_only=show_only)
+
+
+def _hand_over(
+    options: Options,
+    wallet: BlockingWallet,
+    payment: ExchangeView,
+    qr_out: Path | None,
+    *,
+    show_only: bool,
+) -> None:
+    """Send a payment to a payee who listens, or show it."""
+    listens = any(address.startswith(lan.SCHEME) for address in payment.transports)
+    if listens and not show_only and payment.state is not State.ACKED:
+        try:
+            payment = wallet.deliver(payment.id)
+        except LinkClosed as error:
+            click.echo(f"{error.detail} Showing the code instead.", err=True)
+        else:
+            _print_exchange(options, wallet, payment)
+            if payment.state in {State.SENT, State.IN_DOUBT}:
+                click.get_current_context().exit(UNCONFIRMED)
+            return
+    frame = wallet.frame_of(payment.id)
+    payment = wallet.exchange(payment.id)
+    amount = say_amount(wallet, payment.amount, payment.currency)
+    title = f"{amount}: {payment.words}. Let the payee scan this:"
+    files = show_frame(frame, qr_out, as_json=options.as_json, title=title)
+    if options.as_json:
+        document = exchange_json(payment, wallet.scale(payment.currency))
+        print_json({"exchange": document, **frame_json(frame, files)})
+
+
+@click.command()
+@click.argument("text", required=False)
+@_qr_in
+@_qr_out
+@click.option("--return", "give_back", is_flag=True, help="Sign the payment back to the payer.")
+@wallet_command
+def receive(
+    options: Options,
+    *,
+    text: str | None,
+    pictures: Sequence[Path],
+    qr_out: Path | None,
+    give_back: bool,
+) -> None:
+    """Take what the other person shows: a payment, a receipt, a return, or a proof.
+
+    A payment is checked completely on this device and stored before "paid" is shown; then its
+    receipt is shown for the payer.
+
+    Examples:
+      tallystick wallet receive --qr payment.png --qr-out receipt.png
+      tallystick wallet receive TALLY1:...
+    """
+    with options.opened() as wallet:
+        incoming = wallet.receive(read_frame(text, pictures))
+        if give_back and incoming.exchange is not None:
+            incoming = wallet.return_payment(incoming.exchange.id)
+        _show_incoming(options, wallet, incoming, qr_out)
+
+
+@click.command("return")
+@click.argument("exchange_id", metavar="ID")
+@_qr_out
+@wallet_command
+def return_(options: Options, exchange_id: str, qr_out: Path | None) -> None:
+    """Sign a received payment back to its payer: a refund, or a cancelled payment.
+
+    ID is the beginning of an id in `tallystick wallet history`.
+
+    Example:
+      tallystick wallet return 3f9c0d --qr-out return.png
+    """
+    with options.opened() as wallet:
+        incoming = wallet.return_payment(find(wallet, exchange_id).id)
+        _show_incoming(options, wallet, incoming, qr_out)
+
+
+def _show_incoming(
+    options: Options, wallet: BlockingWallet, incoming: Incoming, qr_out: Path | None
+) -> None:
+    exchange = incoming.exchange
+    files: list[Path] = []
+    if not options.as_json:
+        if exchange is not None:
+            amount = say_amount(wallet, exchange.amount, exchange.currency)
+            click.secho(f"{amount}: {exchange.words}", bold=True)
+            if exchange.refusal:
+                click.echo(f"Reason: {exchange.refusal}")
+        if incoming.refusal is not None:
+            click.echo(f"The other side says: {incoming.refusal}. Nothing has changed.")
+        if incoming.convicted is not None:
+            click.echo(f"The proof holds; key {incoming.convicted.hex()[:16]} is refused from now.")
+    if incoming.frame is not None:
+        files = show_frame(
+            incoming.frame, qr_out, as_json=options.as_json, title="For the payer to scan:"
+        )
+    if options.as_json:
+        print_json(
+            {
+                "kind": incoming.kind.name.lower(),
+                "answer": incoming.answer.value if incoming.answer else None,
+                "exchange": exchange and exchange_json(exchange, wallet.scale(exchange.currency)),
+                "refusal": incoming.refusal,
+                "convicted": incoming.convicted.hex() if incoming.convicted else None,
+                **(frame_json(incoming.frame, files) if incoming.frame else {}),
+            }
+        )
+
+
+def _print_exchange(options: Options, wallet: BlockingWallet, exchange: ExchangeView) -> None:
+    digits = wallet.scale(exchange.currency)
+    if options.as_json:
+        print_json({"exchange": exchange_json(exchange, digits)})
+        return
+    click.echo(exchange_line(exchange, digits))
+    if exchange.refusal:
+        click.echo(f"The other side says: {exchange.refusal}", err=True)
+
+
+def find(wallet: BlockingWallet, beginning: str) -> ExchangeView:
+    """The exchange whose id, in hex, begins like this.
+
+    Raises:
+        UnknownExchange: there is none, or more than one.
+    """
+    found = [one for one in wallet.history() if one.id.hex().startswith(beginning.lower())]
+    if len(found) != 1:
+        count = "No exchange" if not found else f"{len(found)} exchanges"
+        raise UnknownExchange(
+            f"{count} of this wallet begins with {beginning!r}.",
+            fix="`tallystick wallet history` lists them.",
+        )
+    return found[0]

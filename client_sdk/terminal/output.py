@@ -1,0 +1,94 @@
+"""What commands print: words for a person, or one JSON object per line."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from client_sdk.errors import WalletError
+from client_sdk.money import format_amount
+from client_sdk.transports import qr
+from client_sdk.views import ExchangeView
+from offline_protocol import frames
+
+Json = Mapping[str, object]
+
+
+def print_json(document: Json) -> None:
+    """One object on one line, at once: a reader on a pipe may be waiting for it."""
+    click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def print_error(error: WalletError, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "error": {
+                    "code": error.code,
+                    "detail": error.detail,
+                    "fix": error.fix,
+                    "retryable": error.retryable,
+                }
+            }
+        )
+        return
+    click.echo(f"Error: {error.detail} [{error.code}]", err=True)
+    if error.fix:
+        click.echo(f"What to do: {error.fix}", err=True)
+
+
+def exchange_json(view: ExchangeView, digits: int) -> Json:
+    return {
+        "id": view.id.hex(),
+        "request_id": view.request_id.hex(),
+        "role": view.role.value,
+        "state": view.state.value,
+        "words": view.words,
+        "amount": view.amount,
+        "currency": view.currency,
+        "amount_text": format_amount(view.amount, view.currency, digits=digits),
+        "peer_name": view.peer_name,
+        "memo": view.memo,
+        "refusal": view.refusal,
+        "confirmed": view.confirmed,
+        "created_at": view.created_at,
+        "updated_at": view.updated_at,
+    }
+
+
+def exchange_line(view: ExchangeView, digits: int) -> str:
+    amount = format_amount(view.amount, view.currency, digits=digits)
+    peer = f"  {view.peer_name}" if view.peer_name else ""
+    memo = f"  ({view.memo})" if view.memo else ""
+    return f"{view.id.hex()[:16]}  {view.role.value:<8}{amount:>16}  {view.words}{peer}{memo}"
+
+
+def frame_json(frame: bytes, files: Sequence[Path]) -> Json:
+    return {"text": frames.to_text(frame), "qr": [str(path) for path in files]}
+
+
+def show_frame(frame: bytes, qr_out: Path | None, *, as_json: bool, title: str) -> list[Path]:
+    """Write a frame's code to a picture, and show it on the terminal unless output is JSON."""
+    files = qr.write_png(frame, qr_out) if qr_out is not None else []
+    if as_json:
+        return files
+    click.echo(title)
+    if files:
+        click.echo("Code written to " + ", ".join(str(path) for path in files))
+    else:
+        click.echo(qr.to_terminal(frame))
+    click.echo(f"As text:\n{frames.to_text(frame)}")
+    return files
+
+
+def read_frame(text: str | None, pictures: Sequence[Path]) -> bytes | str:
+    """A message from pictures, from an argument, or (for "-" and nothing) from standard input."""
+    if pictures:
+        return qr.read_images(pictures)
+    if text is not None and text != "-":
+        return text
+    if sys.stdin.isatty():
+        click.echo("Paste the text form (TALLY1:...) and press Enter:", err=True)
+    return sys.stdin.readline().strip()

@@ -1,0 +1,1 @@
+"""Ways for a message to get from one device to the other."""
