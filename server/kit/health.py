@@ -1,10 +1,10 @@
 """Health: is the process alive, and could it serve (each dependency named)."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
 from litestar import Controller, Response, get
-from litestar.params import Dependency
+from litestar.params import SkipValidation
 
 from server.kit.auth import OPEN_ROUTE
 from server.kit.schema import Schema
@@ -34,9 +34,7 @@ class HealthController(Controller):
         return Live()
 
     @get("/ready", summary="Can it serve: each dependency by name")
-    async def ready(
-        self, readiness: Annotated[Mapping[str, Check], Dependency(skip_validation=True)]
-    ) -> Response[Ready]:
+    async def ready(self, readiness: SkipValidation[Mapping[str, Check]]) -> Response[Ready]:
         dependencies: dict[str, Literal["up", "down"]] = {}
         for name, check in readiness.items():
             try:

@@ -79,12 +79,11 @@ class CorrelationMiddleware(ASGIMiddleware):
             await next_app(scope, receive, send_with_id)
         finally:
             duration_ms = round((time.perf_counter() - started) * 1000, 1)
-            handler = cast("Any", scope.get("route_handler"))
             _log.info(
                 "request",
                 method=cast("Any", scope)["method"],
                 # The template of the path, so that no id or value reaches the log.
-                route=next(iter(sorted(handler.paths)), "") if handler else "",
+                route=scope.get("path_template", ""),
                 status=status,
                 duration_ms=duration_ms,
             )

@@ -1,0 +1,207 @@
+"""The application: the one place that knows every room and wires them together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib import metadata, resources
+
+from litestar import Litestar, Router
+from litestar.connection import Request
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.static_files import create_static_files_router
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from server.identity import SessionAuthenticator
+from server.identity.controllers import IDENTITY_ROUTES
+from server.kit.auth import OPEN_ROUTE, Caller, caller_of, signed_in
+from server.kit.clock import Clock, SystemClock
+from server.kit.crypto import Vault
+from server.kit.db import create_engine
+from server.kit.health import Check, HealthController
+from server.kit.http import EXCEPTION_HANDLERS, CallerMiddleware, CorrelationMiddleware
+from server.kit.ids import Ids, SystemIds
+from server.kit.messaging import MessageSender, SpoolSender
+from server.kit.strict_json import BODY_BYTES_MAX, check_body
+from server.kit.telemetry import get_logger
+from server.kit.unit_of_work import Tx, UnitOfWork
+from server.master_key import load_vault
+from server.migrations import is_current, migrate
+from server.offline import IssuerKeys, load_issuer_keys, make_issuer_keys
+from server.offline.controllers import OFFLINE_ROUTES
+from server.payments import CardGateway, SandboxGateway
+from server.payments.controllers import PAYMENT_ROUTES
+from server.settings import Settings
+from server.worker import Background
+
+API_PAGE = "/docs"
+_log = get_logger(__name__)
+_ASSETS = "/docs-assets"
+_DESCRIPTION = """
+A money backend that keeps working when the network does not.
+
+Amounts are whole minor units beside a currency code; times are UTC. A refusal is a problem document
+(RFC 9457) with a stable `code`. Requests that move money carry an `Idempotency-Key`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside world. Tests hand in doubles; None means the real part that settings choose."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    ids: Ids | None = None
+    messages: MessageSender | None = None
+    cards: CardGateway | None = None
+    issuer_keys: IssuerKeys | None = None
+    background: bool = True
+    """Whether this process does the background work as well."""
+
+
+def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
+    """Return the application. Nothing is opened before its lifespan begins.
+
+    Raises:
+        SettingsError: the master key file is damaged.
+        IssuerKeysMissing: the issuer's keys are incomplete or do not open.
+    """
+    ports = ports or Ports()
+    engine = create_engine(settings.resolved_database_url, pool_size=settings.database_pool_size)
+    ids = ports.ids or SystemIds(ports.clock)
+    uow = UnitOfWork(engine, clock=ports.clock, ids=ids)
+    vault = load_vault(settings)
+    cards = ports.cards or SandboxGateway(settings.data_dir / "sandbox-cards.sqlite")
+    messages = ports.messages or SpoolSender(settings.spool_dir)
+    issuer_keys = ports.issuer_keys or _issuer_keys(settings, vault, ports.clock, ids)
+    authenticator = SessionAuthenticator(uow, settings=settings, vault=vault, clock=ports.clock)
+    background = Background(
+        uow,
+        settings=settings,
+        vault=vault,
+        messages=messages,
+        cards=cards,
+        issuer_keys=issuer_keys,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        if settings.migrate_at_start:
+            await migrate(engine)
+        task = asyncio.create_task(background.run()) if ports.background else None
+        try:
+            yield
+        finally:
+            if task is not None:
+                background.stop()
+                await task
+            await engine.dispose()
+
+    return Litestar(
+        route_handlers=[
+            HealthController,
+            *IDENTITY_ROUTES,
+            *PAYMENT_ROUTES,
+            *OFFLINE_ROUTES,
+            _api_page_assets(),
+        ],
+        lifespan=[lifespan],
+        middleware=[CorrelationMiddleware(ids), CallerMiddleware(authenticator)],
+        guards=[signed_in],
+        before_request=check_body,
+        exception_handlers=EXCEPTION_HANDLERS,
+        dependencies=_provide(
+            {
+                "uow": uow,
+                "settings": settings,
+                "clock": ports.clock,
+                "ids": ids,
+                "vault": vault,
+                "cards": cards,
+                "issuer_keys": issuer_keys,
+                "readiness": _readiness(engine, uow),
+            }
+        )
+        | {"caller": Provide(_caller, sync_to_thread=False)},
+        openapi_config=_openapi(),
+        request_max_body_size=BODY_BYTES_MAX,
+        logging_config=None,
+    )
+
+
+def _issuer_keys(settings: Settings, vault: Vault, clock: Clock, ids: Ids) -> IssuerKeys:
+    """Load the issuer's keys, or make them where there have never been any."""
+    if settings.keys_dir.exists():
+        return load_issuer_keys(settings.keys_dir, vault, clock)
+    _log.warning("issuer_keys_made", advice="move the root key away before real money is issued")
+    return make_issuer_keys(settings.keys_dir, vault, issuer="Tallystick", clock=clock, ids=ids)
+
+
+def _provide(values: Mapping[str, object]) -> dict[str, Provide]:
+    def constant(value: object) -> Callable[[], object]:
+        return lambda: value
+
+    return {name: Provide(constant(value), sync_to_thread=False) for name, value in values.items()}
+
+
+def _caller(request: Request[Caller, object, State]) -> Caller:
+    return caller_of(request)
+
+
+def _readiness(engine: AsyncEngine, uow: UnitOfWork) -> dict[str, Check]:
+    async def database() -> None:
+        async def ping(tx: Tx) -> None:
+            await tx.connection.execute(text("SELECT 1"))
+
+        await uow.read(ping)
+
+    known_current = False
+
+    async def schema() -> None:
+        nonlocal known_current
+        known_current = known_current or await is_current(engine)
+        if not known_current:
+            raise RuntimeError("the database schema is not current")
+
+    return {"database": database, "schema": schema}
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Tallystick",
+        version=metadata.version("tallystick"),
+        description=_DESCRIPTION,
+        path=API_PAGE,
+        security=[{"access_token": []}],
+        components=Components(
+            security_schemes={
+                "access_token": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearer_format="JWT",
+                    description="The access token of POST /v1/sessions. A token that is bound to a "
+                    "device is sent as 'DPoP' with a proof of its key (RFC 9449).",
+                )
+            }
+        ),
+        render_plugins=[
+            SwaggerRenderPlugin(
+                path="/",
+                js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+                css_url=f"{_ASSETS}/swagger-ui.css",
+                standalone_preset_js_url=f"{_ASSETS}/swagger-ui-standalone-preset.js",
+            )
+        ],
+    )
+
+
+def _api_page_assets() -> Router:
+    """Serve the API page's scripts ourselves: the page must work without the internet too."""
+    folder = str(resources.files("swagger_ui") / "static")
+    return create_static_files_router(
+        _ASSETS, [folder], include_in_schema=False, opt={OPEN_ROUTE: True}
+    )

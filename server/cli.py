@@ -1,0 +1,254 @@
+"""The server's commands: serve, migrate, settings, keys and the reports.
+
+Imports stand inside the commands so that `tallystick --help` answers at once.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from server.kit.unit_of_work import Tx
+    from server.settings import Settings
+
+T = TypeVar("T")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def _fail(message: str) -> NoReturn:
+    raise click.ClickException(message)
+
+
+def _settings() -> "Settings":
+    from server.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(os.environ)
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _read(query: "Callable[[Tx], Awaitable[T]]") -> T:
+    """Run one query against the database of the settings."""
+    from server.kit.clock import SystemClock
+    from server.kit.db import create_engine
+    from server.kit.ids import SystemIds
+    from server.kit.unit_of_work import UnitOfWork
+    from server.migrations import is_current
+
+    settings = _settings()
+
+    async def run() -> T:
+        clock = SystemClock()
+        engine = create_engine(settings.resolved_database_url)
+        try:
+            if not await is_current(engine):
+                _fail("The database schema is not current. Run `tallystick migrate` first.")
+            return await UnitOfWork(engine, clock=clock, ids=SystemIds(clock)).read(query)
+        finally:
+            await engine.dispose()
+
+    _need_database(settings)
+    return asyncio.run(run())
+
+
+def _need_database(settings: "Settings") -> None:
+    path = settings.data_dir / "tallystick.sqlite"
+    if not settings.database_url and not path.exists():
+        _fail(
+            f"There is no database at {path}. Set TALLYSTICK_DATA_DIR or TALLYSTICK_DATABASE_URL, "
+            "or start a server with `tallystick serve`."
+        )
+
+
+@click.command()
+@click.option("--port-file", type=click.Path(path_type=Path), help="Write the chosen port here.")
+def serve(port_file: Path | None) -> None:
+    """Serve the HTTP API, with the background work in the same process.
+
+    Everything is chosen by environment variables; `tallystick settings` lists them.
+
+    \b
+    Examples:
+      tallystick serve
+      TALLYSTICK_PORT=0 tallystick serve --port-file port.txt
+      TALLYSTICK_DATABASE_URL=postgresql+asyncpg://tally@db/tally tallystick serve
+    """
+    import socket
+
+    import uvicorn
+
+    from server.app import API_PAGE, create_app
+    from server.kit.telemetry import configure_logging, get_logger
+    from server.settings import SettingsError
+
+    settings = _settings()
+    configure_logging(settings.log_level)
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        _fail(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.")
+    try:
+        app = create_app(settings)
+    except SettingsError as error:
+        _fail(str(error))
+    port = listener.getsockname()[1]
+    if port_file is not None:
+        partial = port_file.with_suffix(".partial")
+        partial.write_text(str(port), encoding="ascii")
+        partial.replace(port_file)
+    get_logger(__name__).info(
+        "serving", address=f"http://{settings.host}:{port}", api_page=API_PAGE, cards="sandbox"
+    )
+    # Forwarded headers are believed only when an operator says so: they would let anybody choose
+    # the address that limits count.
+    config = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database schema up to date.
+
+    \b
+    Example:
+      TALLYSTICK_DATABASE_URL=postgresql+asyncpg://tally@db/tally tallystick migrate
+    """
+    from server.kit.db import create_engine
+    from server.migrations import migrate as migrate_schema
+
+    settings = _settings()
+    if not settings.database_url:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    async def run() -> None:
+        engine = create_engine(settings.resolved_database_url)
+        try:
+            await migrate_schema(engine)
+        finally:
+            await engine.dispose()
+
+    asyncio.run(run())
+    click.echo("The schema is current.")
+
+
+@click.command()
+def settings() -> None:
+    """List every setting: the environment variable, its default and its meaning."""
+    from server.settings import settings_table
+
+    for name, default, meaning in settings_table():
+        click.echo(f"{click.style(name, bold=True)}  [{default or 'empty'}]\n    {meaning}")
+
+
+@click.group()
+def keys() -> None:
+    """Make and show the issuer's keys: root, issuing, settlement, checkpoint.
+
+    The root key signs the key set that every device trusts. Keep it offline: after `keys init`
+    move the root file away; serving does not need it.
+    """
+
+
+@keys.command("init")
+@click.option("--issuer", default="Tallystick", show_default=True, help="Name that devices show.")
+def keys_init(issuer: str) -> None:
+    """Make the keys of a new installation, sealed by the master key.
+
+    \b
+    Example:
+      TALLYSTICK_DATA_DIR=var tallystick keys init --issuer "Kibera Co-op"
+    """
+    from server.kit.clock import SystemClock
+    from server.kit.ids import SystemIds
+    from server.master_key import load_vault
+    from server.offline import IssuerKeysExist, make_issuer_keys
+
+    clock = SystemClock()
+    chosen = _settings()
+    try:
+        made = make_issuer_keys(
+            chosen.keys_dir, load_vault(chosen), issuer=issuer, clock=clock, ids=SystemIds(clock)
+        )
+    except IssuerKeysExist as error:
+        _fail(str(error))
+    click.echo(f"Made the issuer's keys in {chosen.keys_dir}.")
+    click.echo(f"Root key id: {made.root_key.id.hex()}")
+
+
+@keys.command("show")
+@_as_json
+def keys_show(*, as_json: bool) -> None:
+    """Show the public part of the issuer's keys."""
+    from server.kit.clock import SystemClock
+    from server.master_key import load_vault
+    from server.offline import describe_issuer_keys, load_issuer_keys
+
+    chosen = _settings()
+    rows = describe_issuer_keys(
+        load_issuer_keys(chosen.keys_dir, load_vault(chosen), SystemClock())
+    )
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for name, value in rows.items():
+        click.echo(f"{name}: {value}")
+
+
+@click.command("verify-ledger")
+@_as_json
+def verify_ledger(*, as_json: bool) -> None:
+    """Recompute the whole ledger and say whether anything was changed.
+
+    Checks every posting and balance, that each currency sums to zero, and the hash chain over all
+    sealed entries. Ends with status 1 when something does not hold.
+
+    \b
+    Example:
+      TALLYSTICK_DATA_DIR=var tallystick verify-ledger
+    """
+    from server.ledger import verify_ledger as verify
+
+    report = _read(verify)
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        click.echo(report.as_text())
+    if not report.sound:
+        raise SystemExit(1)
+
+
+@click.command("trial-balance")
+@_as_json
+def trial_balance(*, as_json: bool) -> None:
+    """Print the sum of every kind of account, by currency; each currency must come to zero."""
+    from server.ledger import trial_balance as query
+
+    tenant = _settings().tenant
+    report = _read(lambda tx: query(tx, tenant))
+    click.echo(json.dumps(report.as_json()) if as_json else report.as_text())
+    if not report.balanced:
+        raise SystemExit(1)
+
+
+@click.command("offline-report")
+@_as_json
+def offline_report(*, as_json: bool) -> None:
+    """Print offline money: the float, open vouchers, double spends, debts, the guarantee fund.
+
+    Ends with status 1 when the float is not the sum of the open vouchers.
+    """
+    from server.offline import offline_report as query
+
+    tenant = _settings().tenant
+    report = _read(lambda tx: query(tx, tenant))
+    click.echo(json.dumps(report.as_json()) if as_json else report.as_text())
+    if not report.adds_up:
+        raise SystemExit(1)

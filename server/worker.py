@@ -1,0 +1,67 @@
+"""Work in the background: messages, card payments in doubt, sealing, claim-by, cleaning.
+
+Each round runs every job once; a job that fails is logged and tried again in the next round. All of
+them are safe to run in several processes at once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from server.identity import purge
+from server.kit.crypto import Vault
+from server.kit.messaging import MessageSender, deliver_messages
+from server.kit.telemetry import get_logger
+from server.kit.unit_of_work import UnitOfWork
+from server.ledger import expire_holds, seal_once
+from server.offline import IssuerKeys, close_due_roots
+from server.payments import CardGateway, resume_top_ups
+from server.settings import Settings
+
+_log = get_logger(__name__)
+Job = Callable[[], Awaitable[object]]
+
+
+class Background:
+    """The rounds of background work of one process."""
+
+    def __init__(
+        self,
+        uow: UnitOfWork,
+        *,
+        settings: Settings,
+        vault: Vault,
+        messages: MessageSender,
+        cards: CardGateway,
+        issuer_keys: IssuerKeys,
+    ) -> None:
+        self._interval_s = settings.background_interval_ms / 1000
+        self._stopping = asyncio.Event()
+        self._jobs: dict[str, Job] = {
+            "deliver_messages": lambda: deliver_messages(uow, messages, vault),
+            "resume_top_ups": lambda: resume_top_ups(uow, cards),
+            "close_due_roots": lambda: close_due_roots(uow),
+            "expire_holds": lambda: expire_holds(uow, tenant=settings.tenant),
+            "seal_ledger": lambda: seal_once(
+                uow, issuer_keys.checkpoint_signer, tenant=settings.tenant
+            ),
+            "purge": lambda: purge(uow),
+        }
+
+    async def run(self) -> None:
+        """Run rounds until `stop` is called."""
+        while not self._stopping.is_set():
+            await self.run_once()
+            try:
+                await asyncio.wait_for(self._stopping.wait(), self._interval_s)
+            except TimeoutError:
+                continue
+
+    async def run_once(self) -> None:
+        for name, job in self._jobs.items():
+            try:
+                await job()
+            except Exception as error:  # noqa: BLE001 - one job must not stop the others
+                _log.error("background_job_failed", job=name, exc_info=error)
+
+    def stop(self) -> None:
+        self._stopping.set()

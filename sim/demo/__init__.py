@@ -1,0 +1,1 @@
+"""The main job, played by real processes: pay offline, be interrupted, cheat, be found."""
