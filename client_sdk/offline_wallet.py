@@ -6,6 +6,7 @@ never reserve the same value.
 
 import asyncio
 from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -277,27 +278,29 @@ class OfflineWallet:
             UnknownExchange: there is no such request.
         """
         asked = self.book.exchange(request_id)
-        deadline: float | None = None
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    link = await listener.accept(
-                        request_id=request_id,
-                        secret=asked.session_secret,
-                        entropy=self.book.entropy,
-                    )
-                    try:
-                        finished = await meeting.serve(self._payee, link)
-                    finally:
-                        link.abort()
-            except TimeoutError:
-                finished = True
-            asked = self.book.exchange(request_id)
-            if asked.state is not State.SHOWN:
-                if finished:
-                    return view_of(asked)
-                deadline = deadline or loop.time() + linger_seconds
+        paid, finished = asyncio.Event(), asyncio.Event()
+
+        def look() -> None:
+            if self.book.exchange(request_id).state is not State.SHOWN:
+                paid.set()
+
+        async def attend(link: lan.LanLink) -> None:
+            said_goodbye = await meeting.serve(self._payee, link, look)
+            if said_goodbye and paid.is_set():
+                finished.set()
+
+        look()
+        listener.attend(
+            attend,
+            request_id=request_id,
+            secret=asked.session_secret,
+            entropy=self.book.entropy,
+        )
+        await paid.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(linger_seconds):
+                await finished.wait()
+        return view_of(self.book.exchange(request_id))
 
     async def serve(self, link: Link) -> None:
         """Answer a payer on one connection until it ends."""
@@ -367,7 +370,10 @@ class OfflineWallet:
             except LinkClosed as error:
                 failure = error
                 continue
-            return await self.resend(exchange_id, link)
+            try:
+                return await self.resend(exchange_id, link)
+            finally:
+                link.abort()
         raise failure
 
     async def unconfirmed(self) -> list[ExchangeView]:

@@ -7,6 +7,7 @@ content signed twice is the same object.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
@@ -42,13 +43,13 @@ BodyT = TypeVar("BodyT", bound=Body)
 BodyT_co = TypeVar("BodyT_co", bound=Body, covariant=True)
 
 
-class Identified:
+class Identified(ABC):
     """Gives a body its id: SHA-256 over the name of its kind and its payload."""
 
     NAME: ClassVar[str]
 
-    def to_payload(self) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def to_payload(self) -> bytes: ...
 
     @cached_property
     def id(self) -> bytes:

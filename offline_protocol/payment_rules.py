@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from offline_protocol.certificates import KeyUse
 from offline_protocol.chains import Chain, Link, Payment
+from offline_protocol.constants import CLOCK_SLACK_S
 from offline_protocol.cose import Signed
 from offline_protocol.fraud import find_clones, find_forks
 from offline_protocol.receipts import Receipt
@@ -127,9 +128,10 @@ def payment_not_postdated(case: PaymentCase, context: TrustContext) -> str | Non
     return None
 
 
-@rule(About.PAYMENT, 511, "They were made before the request expired.")
+@rule(About.PAYMENT, 511, "They were made before the request expired, with 120 s of slack.")
 def payment_before_expiry(case: PaymentCase, _: TrustContext) -> str | None:
-    if any(tip.transfer.body.time > case.request.expires_at for tip in case.tips):
+    last = case.request.expires_at + CLOCK_SLACK_S
+    if any(tip.transfer.body.time > last for tip in case.tips):
         return "the request had expired when the payment was made; ask for a new one"
     return None
 

@@ -24,7 +24,7 @@ from server.kit.clock import Clock, SystemClock
 from server.kit.crypto import Vault
 from server.kit.db import create_engine
 from server.kit.health import Check, HealthController
-from server.kit.http import EXCEPTION_HANDLERS, CallerMiddleware, CorrelationMiddleware
+from server.kit.http import EXCEPTION_HANDLERS, CorrelationMiddleware
 from server.kit.ids import Ids, SystemIds
 from server.kit.messaging import MessageSender, SpoolSender
 from server.kit.strict_json import BODY_BYTES_MAX, check_body
@@ -110,8 +110,8 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
             _api_page_assets(),
         ],
         lifespan=[lifespan],
-        middleware=[CorrelationMiddleware(ids), CallerMiddleware(authenticator)],
-        guards=[signed_in],
+        middleware=[CorrelationMiddleware(ids)],
+        guards=[signed_in(authenticator)],
         before_request=check_body,
         exception_handlers=EXCEPTION_HANDLERS,
         dependencies=_provide(
@@ -175,7 +175,9 @@ def _openapi() -> OpenAPIConfig:
         title="Tallystick",
         version=metadata.version("tallystick"),
         description=_DESCRIPTION,
-        path=API_PAGE,
+        openapi_router=Router(
+            API_PAGE, route_handlers=[], opt={OPEN_ROUTE: True}, include_in_schema=False
+        ),
         security=[{"access_token": []}],
         components=Components(
             security_schemes={
@@ -194,6 +196,7 @@ def _openapi() -> OpenAPIConfig:
                 js_url=f"{_ASSETS}/swagger-ui-bundle.js",
                 css_url=f"{_ASSETS}/swagger-ui.css",
                 standalone_preset_js_url=f"{_ASSETS}/swagger-ui-standalone-preset.js",
+                favicon=f'<link rel="icon" type="image/png" href="{_ASSETS}/favicon-32x32.png">',
             )
         ],
     )

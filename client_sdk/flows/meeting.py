@@ -4,6 +4,7 @@ The end of a connection decides nothing. The payer notes "sent, not confirmed" a
 bytes on the next one; the payee gives the same answer again.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from client_sdk.core import UNCONFIRMED
@@ -53,8 +54,13 @@ def _take_answer(payer: Payer, exchange: Exchange, message: bytes) -> Exchange:
     return taken if taken.id == exchange.id else exchange
 
 
-async def serve(payee: Payee, link: Link) -> bool:
+async def serve(payee: Payee, link: Link, answered: Callable[[], None] | None = None) -> bool:
     """Answer everything that comes over a link until it ends.
+
+    Args:
+        payee: this device.
+        link: to the payer.
+        answered: called after each answer.
 
     Returns:
         Whether the other side said goodbye, and so has all answers.
@@ -62,6 +68,8 @@ async def serve(payee: Payee, link: Link) -> bool:
     try:
         while True:
             await link.send(answer(payee, await link.receive()))
+            if answered is not None:
+                answered()
     except LinkClosed as end:
         return end.clean
 

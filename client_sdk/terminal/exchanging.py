@@ -1,5 +1,6 @@
 """Commands that work without a network: ask, pay, receive, return."""
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -328,7 +329,11 @@ def find(wallet: BlockingWallet, beginning: str) -> ExchangeView:
     Raises:
         UnknownExchange: there is none, or more than one.
     """
-    found = [one for one in wallet.history() if one.id.hex().startswith(beginning.lower())]
+    found = [
+        one
+        for one in wallet.history(limit=sys.maxsize)
+        if one.id.hex().startswith(beginning.lower())
+    ]
     if len(found) != 1:
         count = "No exchange" if not found else f"{len(found)} exchanges"
         raise UnknownExchange(

@@ -6,7 +6,7 @@ only end connections. An empty message says goodbye: all before it has arrived.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
@@ -23,7 +23,8 @@ TAG_BYTES: Final = 16
 CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 30.0
 CHUNK_BYTES: Final = 65_536
-WAITING_MAX: Final = 8
+GUESTS_MAX: Final = 16
+"""Connections at one time; further ones are sent away."""
 PORT_MAX: Final = 65_535
 
 
@@ -84,11 +85,13 @@ class _Stream:
                 while not self._ready:
                     data = await self._reader.read(CHUNK_BYTES)
                     if not data:
+                        self.abort()
                         raise LinkClosed("The other side has closed the connection.")
                     self._ready = self._cutter.feed(data)
         except (OSError, TimeoutError, ProtocolError) as error:
             self.abort()
-            raise LinkClosed(f"The connection ended: {error or 'too long silent'}.") from None
+            reason = str(error) or "too long silent"
+            raise LinkClosed(f"The connection ended: {reason}.") from None
         return self._ready.pop(0)
 
     def abort(self) -> None:
@@ -156,7 +159,7 @@ async def connect(
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError) as error:
-        raise LinkClosed(f"Nobody answers at {host}:{port}: {error or 'too slow'}.") from None
+        raise LinkClosed(f"Nobody answers at {host}:{port}: {str(error) or 'too slow'}.") from None
     stream = _Stream(reader, writer)
     handshake = Initiator(
         prologue=request_id, remote_static=session_key, ephemeral=entropy(EPHEMERAL_BYTES)
@@ -167,7 +170,13 @@ async def connect(
     except ProtocolError as error:
         stream.abort()
         raise LinkClosed(f"The device at {host}:{port} is another one: {error.message}.") from None
+    except asyncio.CancelledError:
+        stream.abort()
+        raise
     return LanLink(stream, handshake.channel)
+
+
+Attend = Callable[[LanLink], Awaitable[None]]
 
 
 class LanListener:
@@ -176,8 +185,10 @@ class LanListener:
     def __init__(self, host: str, port: int, advertise: str | None) -> None:
         self._bind = (host, port)
         self._advertise = advertise
-        self._waiting: asyncio.Queue[_Stream] = asyncio.Queue(WAITING_MAX)
         self._server: asyncio.Server | None = None
+        self._guests: set[asyncio.Task[None]] = set()
+        self._attended = asyncio.Event()
+        self._welcome: Callable[[_Stream], Awaitable[None]] | None = None
 
     @classmethod
     async def open(cls, host: str, port: int, *, advertise: str | None = None) -> Self:
@@ -214,33 +225,49 @@ class LanListener:
             return join_address(*split_address(self._advertise))
         return join_address(self._bind[0], self.bound[1])
 
-    async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        stream = _Stream(reader, writer)
-        try:
-            self._waiting.put_nowait(stream)
-        except asyncio.QueueFull:
-            stream.abort()
+    def attend(self, attend: Attend, *, request_id: bytes, secret: bytes, entropy: Entropy) -> None:
+        """From now on shake hands for this request and let `attend` serve each payer.
 
-    async def accept(self, *, request_id: bytes, secret: bytes, entropy: Entropy) -> LanLink:
-        """The next payer who knows this request; others are sent away."""
-        while True:
-            stream = await self._waiting.get()
+        Payers are served at the same time, so one whose connection hangs keeps nobody waiting;
+        those who do not know the request are sent away.
+        """
+
+        async def welcome(stream: _Stream) -> None:
             handshake = Responder(
                 prologue=request_id, static=secret, ephemeral=entropy(EPHEMERAL_BYTES)
             )
-            try:
-                handshake.read_message(await stream.read(seconds=CONNECT_SECONDS))
-                await stream.write(handshake.write_message())
-            except (LinkClosed, ProtocolError):
-                stream.abort()
-                continue
-            return LanLink(stream, handshake.channel)
+            handshake.read_message(await stream.read(seconds=CONNECT_SECONDS))
+            await stream.write(handshake.write_message())
+            await attend(LanLink(stream, handshake.channel))
+
+        self._welcome = welcome
+        self._attended.set()
+
+    async def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        stream = _Stream(reader, writer)
+        guest = asyncio.current_task()
+        assert guest is not None, "the server runs this in a task"
+        if len(self._guests) >= GUESTS_MAX:
+            stream.abort()
+            return
+        self._guests.add(guest)
+        try:
+            await self._attended.wait()
+            assert self._welcome is not None, "set together with the event"
+            await self._welcome(stream)
+        except (LinkClosed, ProtocolError, asyncio.CancelledError):
+            pass  # not a payer of this request, or the listener closes
+        finally:
+            self._guests.discard(guest)
+            stream.abort()
 
     async def close(self) -> None:
         assert self._server is not None, "made by `open`"
         self._server.close()
-        while not self._waiting.empty():
-            self._waiting.get_nowait().abort()
+        guests = list(self._guests)
+        for guest in guests:
+            guest.cancel()
+        await asyncio.gather(*guests, return_exceptions=True)
         await self._server.wait_closed()
 
 

@@ -11,6 +11,7 @@ from litestar import MediaType, Request, Response, Router, delete, get, patch, p
 from litestar.datastructures import CacheControlHeader
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, SkipValidation
+from litestar.types import ControllerRouterHandler
 
 from server.identity import accounts, confirmations, registration, sessions, sign_in
 from server.identity.authenticator import call_facts, proof_header
@@ -309,7 +310,7 @@ async def show_confirm_page() -> Response[str]:
     return Response(_PAGE, headers=_PAGE_HEADERS, media_type=MediaType.HTML)
 
 
-IDENTITY_ROUTES: Final = [
+IDENTITY_ROUTES: Final[list[ControllerRouterHandler]] = [
     Router(
         "/v1",
         route_handlers=[

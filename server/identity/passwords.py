@@ -9,8 +9,9 @@ import asyncio
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 from functools import cache
 from importlib import resources
@@ -115,21 +116,29 @@ class PasswordKeeper:
     def __init__(self, vault: Vault) -> None:
         self._key = vault.derive("identity.password")
 
-    async def hash(self, password: str) -> str:
-        """Return what is stored for a password.
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place in the queue for hashing, before anything is counted or stored.
 
         Raises:
-            Unavailable: too many are waiting to be hashed.
+            Unavailable: too many are waiting.
         """
+        if not _places.acquire(blocking=False):
+            raise Unavailable(
+                "Too many people are signing in at the moment.", fix="Try again.", retry_after_s=1
+            )
+        try:
+            yield
+        finally:
+            _places.release()
+
+    async def hash(self, password: str) -> str:
+        """Return what is stored for a password."""
         secret = self._peppered(password)
         return await _in_thread(lambda: _hasher.hash(secret))
 
     async def verify(self, password: str, stored: str | None) -> bool:
-        """Return whether it is the password. Without a stored one it costs as much and is False.
-
-        Raises:
-            Unavailable: too many are waiting to be checked.
-        """
+        """Return whether it is the password. Without a stored one it costs as much and is False."""
         secret = self._peppered(password)
         right = await _in_thread(lambda: _matches(stored or _NOBODY, secret))
         return right and stored is not None
@@ -151,9 +160,4 @@ def _matches(stored: str, secret: bytes) -> bool:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    if not _places.acquire(blocking=False):
-        raise Unavailable("Too many sign-ins at the moment.", fix="Try again.", retry_after_s=1)
-    try:
-        return await asyncio.get_running_loop().run_in_executor(_threads, work)
-    finally:
-        _places.release()
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)

@@ -34,6 +34,7 @@ async def register(desk: Desk, data: RegistrationCreate) -> None:
 
     Raises:
         UsernameInvalid, PhoneInvalid, EmailInvalid, NameInvalid, PasswordWeak: by its form alone.
+        Unavailable: too many people register or sign in at the moment.
     """
     applicant = _read(desk, data)
     check_password(
@@ -41,9 +42,14 @@ async def register(desk: Desk, data: RegistrationCreate) -> None:
         length_min=desk.policy.password_length_min,
         personal=[applicant.username, *applicant.addresses.values()],
     )
+    with desk.passwords.place():
+        await _register(desk, applicant, data.password)
+
+
+async def _register(desk: Desk, applicant: _Applicant, password: str) -> None:
     before = await desk.uow.read(lambda tx: _same_applicant(tx, desk, applicant))
-    password_hash = await desk.passwords.hash(data.password)
-    is_again = await desk.passwords.verify(data.password, before.password_hash if before else None)
+    password_hash = await desk.passwords.hash(password)
+    is_again = await desk.passwords.verify(password, before.password_hash if before else None)
     if before is not None and is_again:
         again_id = before.id
         await desk.uow.run(lambda tx: _remind(tx, desk, applicant, again_id))

@@ -44,9 +44,23 @@ async def sign_in(desk: Desk, data: SessionCreate) -> SessionTokens:
         SignInFailed: unknown, wrong, or paused after wrong guesses.
         ContactUnconfirmed: the password is right, but nothing has been confirmed yet.
         NameInvalid: the device's name cannot be shown.
+        Unavailable: too many people sign in at the moment.
     """
     name = clean_name(data.device_name, field="device_name")
     identifier = identify(data.identifier, desk.settings.phone_region)
+    with desk.passwords.place():
+        tokens = await _sign_in(desk, data, identifier, name)
+    if tokens is None:
+        raise ContactUnconfirmed(
+            "Neither the phone number nor the e-mail address has been confirmed.",
+            fix="Enter the code from the SMS, or open the link in the e-mail.",
+        )
+    return tokens
+
+
+async def _sign_in(
+    desk: Desk, data: SessionCreate, identifier: Identifier, name: str
+) -> SessionTokens | None:
     attempt = await desk.uow.run(lambda tx: _begin(tx, desk, identifier))
     stored = attempt.password_hash if attempt.allowed else None
     right = await desk.passwords.verify(data.password, stored)
@@ -59,13 +73,7 @@ async def sign_in(desk: Desk, data: SessionCreate) -> SessionTokens:
     if desk.passwords.is_outdated(stored):
         fresh_hash = await desk.passwords.hash(data.password)
     signed_in = _SignedIn(attempt.user_id, attempt.subject, stored, fresh_hash, name, data.remember)
-    tokens = await desk.uow.run(lambda tx: _open_session(tx, desk, signed_in))
-    if tokens is None:
-        raise ContactUnconfirmed(
-            "Neither the phone number nor the e-mail address has been confirmed.",
-            fix="Enter the code from the SMS, or open the link in the e-mail.",
-        )
-    return tokens
+    return await desk.uow.run(lambda tx: _open_session(tx, desk, signed_in))
 
 
 @dataclass(frozen=True, slots=True)

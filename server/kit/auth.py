@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
-from litestar.connection import ASGIConnection
+from litestar.connection import ASGIConnection, Request
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
 
@@ -54,10 +54,20 @@ def caller_of(connection: Connection) -> Caller:
     return caller
 
 
-def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Guard of the whole application: a route that does not say otherwise needs a caller."""
-    if not handler.opt.get(OPEN_ROUTE, False):
+def signed_in(authenticator: Authenticator) -> Guard:
+    """Return the application's own guard: a route that does not say otherwise needs a caller.
+
+    It runs before every other guard.
+    """
+
+    async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+        if handler.opt.get(OPEN_ROUTE, False):
+            return
+        body = await connection.body() if isinstance(connection, Request) else b""
+        connection.scope["user"] = await authenticator.authenticate(connection, body)
         caller_of(connection)
+
+    return guard
 
 
 def device_bound(connection: Connection, _handler: BaseRouteHandler) -> None:

@@ -26,7 +26,7 @@ class Ready(Schema):
 
 class HealthController(Controller):
     path = "/health"
-    tags = ["health"]
+    tags = ["Health"]
     opt = {OPEN_ROUTE: True}
 
     @get("/live", summary="Is the process alive")

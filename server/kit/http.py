@@ -1,5 +1,6 @@
-"""The edge: correlation ids, who is calling, and refusals as problem documents."""
+"""The edge: correlation ids, and refusals as problem documents."""
 
+import secrets
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,7 +13,6 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.kit.auth import Authenticator
 from server.kit.errors import (
     BodyTooLarge,
     Forbidden,
@@ -90,25 +90,13 @@ class CorrelationMiddleware(ASGIMiddleware):
             correlation_id.reset(token)
 
 
-class CallerMiddleware(ASGIMiddleware):
-    """Finds out who is calling; the guards decide what that allows."""
-
-    scopes = (ScopeType.HTTP,)
-
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        request = Request[Any, Any, Any](scope, receive, send)
-        body = await request.body() if "authorization" in request.headers else b""
-        scope["user"] = await self._authenticator.authenticate(request, body)
-        await next_app(scope, receive, send)
-
-
 def refuse(_request: _AnyRequest, error: TallyError) -> Response[bytes]:
     """Answer with the refusal's problem document (RFC 9457)."""
-    identifier = correlation_id.get() or "none"
     headers = {}
+    identifier = correlation_id.get()
+    if not identifier:
+        # No route matched, so no middleware ran either.
+        identifier = headers[CORRELATION_HEADER] = secrets.token_hex(16)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer, DPoP"
     if "retry_after_s" in error.members:

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from litestar import Router, get, post
-from litestar.di import Provide
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.di import NamedDependency, Provide
+from litestar.params import HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from server.identity import may
@@ -35,13 +35,15 @@ Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 
 
 @get("/balances", summary="Your money, online and offline", guards=[may("own_money")])
-async def show_balances(uow: UnitOfWork, caller: Caller) -> BalanceList:
+async def show_balances(
+    uow: NamedDependency[UnitOfWork], caller: NamedDependency[Caller]
+) -> BalanceList:
     """List your balance in every currency; ``offline`` is what your open vouchers still back."""
     return await uow.read(lambda tx: queries.balances(tx, caller))
 
 
 @get("/offline/key-set", summary="The issuer's key set", opt={OPEN_ROUTE: True})
-async def show_key_set(issuer_keys: IssuerKeys) -> KeySetView:
+async def show_key_set(issuer_keys: NamedDependency[IssuerKeys]) -> KeySetView:
     """Return the key set that devices verify offline money with."""
     return KeySetView(
         key_set=to_base64url(issuer_keys.key_set.envelope),
@@ -56,11 +58,11 @@ async def show_key_set(issuer_keys: IssuerKeys) -> KeySetView:
 )
 async def create_vouchers(
     *,
-    uow: UnitOfWork,
-    caller: Caller,
-    issuer_keys: IssuerKeys,
-    policy: OfflinePolicy,
-    data: VouchersCreate,
+    uow: NamedDependency[UnitOfWork],
+    caller: NamedDependency[Caller],
+    issuer_keys: NamedDependency[IssuerKeys],
+    policy: NamedDependency[OfflinePolicy],
+    data: JSONBody[VouchersCreate],
     idempotency_key: IdempotencyKey = None,
 ) -> VouchersCreated:
     """Turn available balance into vouchers for this device, once for each Idempotency-Key."""
@@ -70,7 +72,10 @@ async def create_vouchers(
 
 @get("/offline/vouchers", summary="Your vouchers", guards=[may("own_money")])
 async def list_vouchers(
-    uow: UnitOfWork, caller: Caller, cursor: Cursor = None, limit: Limit = 50
+    uow: NamedDependency[UnitOfWork],
+    caller: NamedDependency[Caller],
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> Page[VoucherView]:
     """List vouchers that were issued to your devices, and what is left of each."""
     return await uow.read(lambda tx: queries.own_vouchers(tx, caller, cursor=cursor, limit=limit))
@@ -83,11 +88,11 @@ async def list_vouchers(
     status_code=HTTP_200_OK,
 )
 async def sync(
-    uow: UnitOfWork,
-    caller: Caller,
-    issuer_keys: IssuerKeys,
-    policy: OfflinePolicy,
-    data: SyncRequest,
+    uow: NamedDependency[UnitOfWork],
+    caller: NamedDependency[Caller],
+    issuer_keys: NamedDependency[IssuerKeys],
+    policy: NamedDependency[OfflinePolicy],
+    data: JSONBody[SyncRequest],
 ) -> SyncAnswer:
     """Upload what the device holds and learn what happened; doing it again changes nothing."""
     return await synchronise(uow, issuer_keys, policy, caller, data)
@@ -95,7 +100,10 @@ async def sync(
 
 @get("/offline/conflicts", summary="Double spends that concern you")
 async def list_conflicts(
-    uow: UnitOfWork, caller: Caller, cursor: Cursor = None, limit: Limit = 50
+    uow: NamedDependency[UnitOfWork],
+    caller: NamedDependency[Caller],
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> Page[ConflictView]:
     """List conflicts in which you are the offender or a victim; staff see all."""
     return await uow.read(lambda tx: queries.conflicts(tx, caller, cursor=cursor, limit=limit))
@@ -103,8 +111,8 @@ async def list_conflicts(
 
 @get("/offline/fraud-proofs/{proof_id:str}", summary="Evidence of a double spend")
 async def show_fraud_proof(
-    uow: UnitOfWork,
-    caller: Caller,
+    uow: NamedDependency[UnitOfWork],
+    caller: NamedDependency[Caller],
     proof_id: Annotated[str, PathParameter(max_length=64)],
 ) -> FraudProofView:
     """Return evidence that anybody can check without this server."""

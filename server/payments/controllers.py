@@ -5,7 +5,8 @@ from uuid import UUID
 
 import msgspec
 from litestar import Router, get, post
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from server.kit.auth import Caller
 from server.kit.idempotency import check_key
@@ -21,10 +22,10 @@ IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key", m
 
 @post("/top-ups", summary="Add money from a card")
 async def create_top_up(
-    uow: UnitOfWork,
-    caller: Caller,
-    cards: CardGateway,
-    data: TopUpCreate,
+    uow: NamedDependency[UnitOfWork],
+    caller: NamedDependency[Caller],
+    cards: NamedDependency[CardGateway],
+    data: JSONBody[TopUpCreate],
     idempotency_key: IdempotencyKey = None,
 ) -> TopUpView:
     """Charge a card and credit your available balance, once for each Idempotency-Key.
@@ -36,15 +37,17 @@ async def create_top_up(
 
 
 @get("/top-ups/{top_up_id:uuid}", summary="Look up a top-up")
-async def show_top_up(uow: UnitOfWork, caller: Caller, top_up_id: UUID) -> TopUpView:
+async def show_top_up(
+    uow: NamedDependency[UnitOfWork], caller: NamedDependency[Caller], top_up_id: FromPath[UUID]
+) -> TopUpView:
     """Say what became of one of your top-ups."""
     return _view(await uow.read(lambda tx: top_ups.find_top_up(tx, caller, top_up_id)))
 
 
 @get("/history", summary="What changed your available balance, newest first")
 async def show_history(
-    uow: UnitOfWork,
-    caller: Caller,
+    uow: NamedDependency[UnitOfWork],
+    caller: NamedDependency[Caller],
     cursor: Annotated[str | None, QueryParameter(max_length=512)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)] = 20,
 ) -> Page[HistoryItem]:

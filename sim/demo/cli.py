@@ -1,6 +1,7 @@
 """`tallystick demo`."""
 
 import json
+import re
 import sys
 import tempfile
 import time
@@ -12,7 +13,12 @@ import click
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave the server running and say how to reach it.")
-def demo(*, keep: bool) -> None:
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Save what was shown as an SVG picture.",
+)
+def demo(*, keep: bool, picture: Path | None) -> None:
     """Watch people pay offline, one cheat, and everything settle.
 
     Plays the main job with real processes on this machine: a server on SQLite and three wallets.
@@ -31,7 +37,7 @@ def demo(*, keep: bool) -> None:
     from sim.demo.stage import Stage
     from sim.demo.story import story_in
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, record=picture is not None)
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="tallystick-demo-"))
     with story_in(folder, Stage(console)) as story:
@@ -50,6 +56,10 @@ def demo(*, keep: bool) -> None:
                 console.print(f"Log-in of {person.name}: {person.username} / {person.password}")
             console.print(f"Stop it with: kill {story.server.pid}")
             story.server.release()
+    if picture is not None:
+        # The exported style names fonts on another host; system fonts do as well.
+        drawing = console.export_svg(title="tallystick demo")
+        picture.write_text(re.sub(r"@font-face \{[^}]*\}\s*", "", drawing), encoding="utf-8")
     print(json.dumps(asdict(outcome)))
     if not outcome.as_hoped:
         sys.exit(1)

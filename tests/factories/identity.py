@@ -9,9 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from httpx import Response
-from litestar import Litestar
-from litestar.testing import AsyncTestClient
+from httpx import AsyncClient, Response
 
 from offline_protocol.keys import SoftwareSigner
 from server.identity.domain import enrolment_message
@@ -20,7 +18,7 @@ from server.kit.schema import from_base64url, to_base64url
 from tests.fakes.clock import ManualClock
 
 PASSWORD = "plum radio under seven"
-Client = AsyncTestClient[Litestar]
+Client = AsyncClient
 Json = dict[str, Any]
 Deliver = Callable[[], Awaitable[list[Message]]]
 

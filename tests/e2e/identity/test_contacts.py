@@ -67,6 +67,20 @@ async def test_one_code_confirms_once_however_often_it_is_sent_at_the_same_time(
     assert sorted(answer.status_code for answer in answers) == [204, 422, 422, 422, 422]
 
 
+async def test_of_two_who_claim_a_number_at_the_same_time_one_gets_it(
+    ada: Person, eve: Person, clock: ManualClock
+) -> None:
+    eve.phone = ada.phone
+    await ada.register()
+    clock.advance(timedelta(minutes=2))
+    await eve.register()
+    codes = [code_in(message) for message in await ada.messages(ada.phone)]
+    answers = await asyncio.gather(*(ada.confirm_phone(code) for code in codes))
+    assert sorted(answer.status_code for answer in answers) == [204, 422]
+    signed_in = await ada.try_sign_in(identifier=ada.phone)
+    assert signed_in.status_code == 201, "both chose the same password"
+
+
 async def test_thirty_tries_a_day_over_all_codes_for_known_and_unknown_numbers_alike(
     ada: Person, eve: Person, clock: ManualClock
 ) -> None:

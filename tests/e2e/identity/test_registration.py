@@ -40,7 +40,8 @@ async def test_the_answer_is_the_same_whatever_is_taken_and_costs_the_same_hashe
 ) -> None:
     await ada.join()
     fresh = {"phone": "+905320000001", "email": "other@example.com", "username": "other"}
-    for taken in ({}, {"phone"}, {"email"}, {"username"}, {"phone", "email"}, set(fresh)):
+    nothing: set[str] = set()
+    for taken in (nothing, {"phone"}, {"email"}, {"username"}, {"phone", "email"}, set(fresh)):
         with monkeypatch.context() as patch:
             work = watch_argon2(patch)
             changes = {name: value for name, value in fresh.items() if name not in taken}

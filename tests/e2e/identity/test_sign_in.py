@@ -1,12 +1,13 @@
 import asyncio
 import logging
 from datetime import timedelta
+from threading import BoundedSemaphore
 
 import argon2
 import pytest
 from sqlalchemy import text
 
-from server.identity import passwords
+from server.identity import Role, passwords, set_role
 from server.kit.unit_of_work import Tx, UnitOfWork
 from tests.e2e.identity.conftest import watch_argon2
 from tests.factories.identity import PASSWORD, Person
@@ -146,6 +147,36 @@ async def test_an_outdated_hash_is_made_anew_at_sign_in(
     await ada.sign_in()
     assert "m=19456,t=2" in await uow.read(stored)
     await ada.sign_in()
+
+
+async def test_when_too_many_wait_the_guess_is_not_counted(
+    ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ada.join()
+    monkeypatch.setattr(passwords, "_places", BoundedSemaphore(1))
+    with passwords._places:
+        answers = [await ada.try_sign_in(password=WRONG) for _ in range(6)]
+        assert (await ada.register()).status_code == 503
+    assert {answer.status_code for answer in answers} == {503}
+    assert answers[0].headers["retry-after"] == "1"
+    assert (await ada.try_sign_in()).status_code == 201
+
+
+async def test_a_new_role_holds_from_the_next_call_on_and_an_unknown_one_may_nothing(
+    ada: Person, uow: UnitOfWork
+) -> None:
+    device = await ada.join()
+    await uow.run(lambda tx: set_role(tx, 1, "ada", Role.ADMIN))
+    account = (await device.call("GET", "/v1/me")).json()
+    assert (account["role"], "own_money" in account["permissions"]) == ("admin", False)
+
+    async def make_up_a_role(tx: Tx) -> None:
+        await tx.connection.execute(text("UPDATE identity_user SET role = 'wizard'"))
+
+    await uow.run(make_up_a_role)
+    for path in ("/v1/me", "/v1/sessions", "/v1/devices"):
+        response = await device.call("GET", path)
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
 async def test_a_sign_in_under_a_new_device_name_is_told_and_a_known_one_is_not(

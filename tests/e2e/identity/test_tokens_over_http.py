@@ -11,14 +11,10 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from litestar import Litestar
-from litestar.testing import AsyncTestClient
 
 from server.kit.schema import from_base64url, to_base64url
-from tests.factories.identity import Device, Person
+from tests.factories.identity import Client, Device, Person
 from tests.fakes.clock import ManualClock
-
-Client = AsyncTestClient[Litestar]
 
 
 async def _keys(client: Client) -> list[dict[str, str]]:

@@ -23,6 +23,7 @@ from offline_protocol import (
     Transfer,
     TransferKind,
     Voucher,
+    seal,
     unseal,
 )
 from offline_protocol.constants import NO_REQUEST
@@ -136,7 +137,11 @@ class Device:
             self.sequence += 1
         claims = kind is TransferKind.CLAIM
         assert (payee is None) == claims
-        key = settle.settle_key if settle is not None else payee.signer.public_key  # type: ignore[union-attr]
+        if payee is not None:
+            key = payee.signer.public_key
+        else:
+            assert settle is not None
+            key = settle.settle_key
         body = Transfer(
             chain.tip_id,
             lo,
@@ -148,7 +153,7 @@ class Device:
             kind,
         )
         holds = chain.voucher.body.holder == self.signer.public_key
-        return chain.extend(sealed(body, self.signer), None if holds else self.certificate)
+        return chain.extend(seal(body, self.signer), None if holds else self.certificate)
 
     def pay(self, chain: Chain, payee: "Device", lo: int, hi: int, **said: Any) -> Chain:
         return self.sign(chain, lo, hi, payee, **said)
@@ -169,12 +174,6 @@ class Device:
             kind=TransferKind.CLAIM,
             settle=keys,
         )
-
-
-def sealed(body: Transfer, signer: SoftwareSigner) -> Signed[Transfer]:
-    from offline_protocol import seal  # noqa: PLC0415 - kept beside its only use
-
-    return seal(body, signer)
 
 
 @dataclass
