@@ -20,7 +20,7 @@ demo: setup ## People pay each other offline; one cheats; everything settles. KE
 	@$(BIN)/tallystick demo $(if $(KEEP),--keep)
 
 test: setup-dev ## Install what the tests need (PostgreSQL too), then run them all.
-	@sh scripts/postgres.sh
+	@sh scripts/test-needs.sh
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup-dev ## Formatting, lint, strict types, import contracts.
@@ -34,7 +34,7 @@ format: setup-dev ## Format the code and mend what lint can mend.
 	@$(BIN)/ruff check --fix .
 
 bench: setup-dev ## Measure; JSON lines. ONLY=prefix filters.
-	@sh scripts/postgres.sh
+	@sh scripts/test-needs.sh
 	@$(BIN)/python -m tests.load.bench $(if $(ONLY),--only $(ONLY))
 
 lock: ## Make the lock files anew: hashes, no addresses.

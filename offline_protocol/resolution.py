@@ -205,14 +205,15 @@ def _runs(
 ) -> Iterator[tuple[int, int, Transfer, bool]]:
     """Each child with the longest stretches on which it has rivals, or has none.
 
-    Going down once per stretch and not once per part keeps many nested forks affordable.
+    Going down once per stretch and not once per part keeps many nested forks affordable. Parts
+    come in order and a child is one interval, so its parts touch.
     """
     runs: dict[bytes, list[tuple[int, int, Transfer, bool]]] = defaultdict(list)
     for lo, hi, children in parts:
         forked = len(children) > 1
         for child in children:
             own = runs[child.id]
-            if own and own[-1][1] == lo and own[-1][3] == forked:
+            if own and own[-1][3] == forked:
                 own[-1] = (own[-1][0], hi, child, forked)
             else:
                 own.append((lo, hi, child, forked))

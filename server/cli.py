@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -85,6 +86,7 @@ def serve(port_file: Path | None) -> None:
 
     from server.app import API_PAGE, create_app
     from server.kit.telemetry import configure_logging, get_logger
+    from server.offline import IssuerKeysMissing
     from server.settings import SettingsError
 
     settings = _settings()
@@ -95,11 +97,11 @@ def serve(port_file: Path | None) -> None:
         listener.bind((settings.host, settings.port))
     except OSError as error:
         _fail(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.")
-    try:
-        app = create_app(settings)
-    except SettingsError as error:
-        _fail(str(error))
     port = listener.getsockname()[1]
+    try:
+        app = create_app(replace(settings, port=port))
+    except (SettingsError, IssuerKeysMissing) as error:
+        _fail(str(error))
     if port_file is not None:
         partial = port_file.with_suffix(".partial")
         partial.write_text(str(port), encoding="ascii")
@@ -146,6 +148,31 @@ def settings() -> None:
 
     for name, default, meaning in settings_table():
         click.echo(f"{click.style(name, bold=True)}  [{default or 'empty'}]\n    {meaning}")
+
+
+@click.command()
+@click.option("--to", "address", help="Only messages to this phone number or e-mail address.")
+@click.option("--wait", "wait_s", default=0.0, show_default=True, help="Seconds to wait for one.")
+def messages(address: str | None, wait_s: float) -> None:
+    """Show the messages that the sandbox wrote to its spool instead of sending them.
+
+    \b
+    Example:
+      tallystick messages --to +905301112201 --wait 10
+    """
+    import time
+
+    from server.kit.messaging import read_spool
+
+    spool = _settings().spool_dir
+    deadline = time.monotonic() + wait_s
+    while not (found := [m for m in read_spool(spool) if address in {None, m.to}]):
+        if time.monotonic() >= deadline:
+            _fail(f"No message{f' to {address}' if address else ''} is in {spool}.")
+        time.sleep(0.1)
+    for message in found:
+        click.secho(f"{message.channel} to {message.to}", bold=True)
+        click.echo(message.text)
 
 
 @click.group()

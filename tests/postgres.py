@@ -83,7 +83,7 @@ def program(name: str) -> str:
     if found := shutil.which(name):
         return found
     raise RuntimeError(
-        "PostgreSQL is not installed; `make test` installs it, scripts/postgres.sh too"
+        "PostgreSQL is not installed; `make test` installs it, scripts/test-needs.sh too"
     )
 
 

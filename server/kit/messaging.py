@@ -70,6 +70,14 @@ class SpoolSender:
         partial.rename(target)
 
 
+def read_spool(directory: Path) -> list[Message]:
+    """Return the messages in a sandbox spool, oldest first."""
+    return [
+        msgspec.json.decode(path.read_bytes(), type=Message)
+        for path in sorted(directory.glob("*.json"))
+    ]
+
+
 class OutgoingMessageRow(Base):
     __tablename__ = "outgoing_message"
     __table_args__ = (Index("ix_outgoing_message_due_at", "state", "due_at"),)

@@ -26,13 +26,12 @@ from server.ledger.holds import OpenHold, expire_holds, open_holds
 from server.ledger.queries import (
     Balance,
     StatementLine,
-    TrialBalance,
     accounts_of,
     balance,
     balance_at,
     statement,
-    trial_balance,
 )
+from server.ledger.trial_balance import TrialBalance, trial_balance
 from server.ledger.verification import Break, LedgerReport, verify_ledger
 
 __all__ = [

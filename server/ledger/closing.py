@@ -8,7 +8,7 @@ from server.ledger.chart import AccountRef
 from server.ledger.entries import expire_due
 from server.ledger.errors import AccountInUse
 from server.ledger.models import AccountRow
-from server.ledger.store import store_of
+from server.ledger.stores import store_of
 
 
 async def close_account(tx: Tx, ref: AccountRef) -> None:

@@ -17,7 +17,8 @@ from server.kit.unit_of_work import Tx
 from server.ledger.chart import AccountRef
 from server.ledger.decisions import Decisions, State, apply
 from server.ledger.domain import Account, EntryRequest, Operation, Outcome
-from server.ledger.store import Known, Store, store_of
+from server.ledger.store import Known, Store
+from server.ledger.stores import store_of
 
 BATCH_MAX = 8000
 """Requests in one call: SQLite takes 32766 parameters, and each request names two accounts."""

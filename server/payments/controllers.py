@@ -8,6 +8,7 @@ from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
+from server.identity import may
 from server.kit.auth import Caller
 from server.kit.idempotency import check_key
 from server.kit.schema import PAGE_MAX, Page
@@ -60,5 +61,10 @@ def _view(row: TopUpRow) -> TopUpView:
 
 
 PAYMENT_ROUTES = [
-    Router("/v1", route_handlers=[create_top_up, show_top_up, show_history], tags=["Payments"])
+    Router(
+        "/v1",
+        route_handlers=[create_top_up, show_top_up, show_history],
+        guards=[may("own_money")],
+        tags=["Payments"],
+    )
 ]

@@ -46,6 +46,10 @@ def demo(*, keep: bool, picture: Path | None) -> None:
         except DemoFailed as failure:
             console.print(f"\n[bold red]The demo failed.[/] Its files are in {folder}")
             raise click.ClickException(str(failure)) from failure
+        if picture is not None:
+            # The exported style names fonts on another host; system fonts do as well.
+            drawing = console.export_svg(title="tallystick demo")
+            picture.write_text(re.sub(r"@font-face \{[^}]*\}\s*", "", drawing), encoding="utf-8")
         console.print(f"\nThat took {time.monotonic() - started:.0f} s. Files: {folder}")
         if keep:
             story.server.stop()
@@ -56,10 +60,6 @@ def demo(*, keep: bool, picture: Path | None) -> None:
                 console.print(f"Log-in of {person.name}: {person.username} / {person.password}")
             console.print(f"Stop it with: kill {story.server.pid}")
             story.server.release()
-    if picture is not None:
-        # The exported style names fonts on another host; system fonts do as well.
-        drawing = console.export_svg(title="tallystick demo")
-        picture.write_text(re.sub(r"@font-face \{[^}]*\}\s*", "", drawing), encoding="utf-8")
     print(json.dumps(asdict(outcome)))
     if not outcome.as_hoped:
         sys.exit(1)

@@ -1,6 +1,5 @@
 """Registering people through the HTTP API, with the messages that the sandbox spool keeps."""
 
-import json
 import re
 import time
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from server.kit.messaging import read_spool
 from sim.demo.processes import DemoFailed
 
 _WAIT_S = 20.0
@@ -58,9 +58,8 @@ def _find(spool: Path, address: str, pattern: str) -> str:
     """Wait for the message to an address and return what the pattern finds in it."""
     deadline = time.monotonic() + _WAIT_S
     while time.monotonic() < deadline:
-        for path in sorted(spool.glob("*.json"), reverse=True):
-            message = json.loads(path.read_text(encoding="utf-8"))
-            if message["to"] == address and (found := re.search(pattern, message["text"])):
+        for message in reversed(read_spool(spool)):
+            if message.to == address and (found := re.search(pattern, message.text)):
                 return found.group(1)
         time.sleep(_POLL_S)
     raise DemoFailed(f"No message to {address} with {pattern} came within {_WAIT_S:.0f} s.")

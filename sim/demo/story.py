@@ -190,8 +190,8 @@ class Story:
             for event in answer["events"]:
                 if event["type"] == "fork_found":
                     self.stage.alarm(
-                        f"Double spend found: {_money(event['amount'])} of {event['account']}'s "
-                        f"({event['role']}: {person.name})."
+                        f"Double spend: {_money(event['amount'])} that {event['account']} signed "
+                        f"away twice. {person.name.capitalize()} is told, and is paid all the same."
                     )
 
     def _prove(self) -> None:
@@ -261,6 +261,10 @@ class Story:
                     _money(euro["recovered"]),
                 )
             ],
+        )
+        self.stage.say(
+            f"{_money(euro['recovered'])} were taken back from the shopper's account at once, "
+            f"{_money(euro['debts'])} are still owed."
         )
         trial = self.server.operator("trial-balance")
         ledger = self.server.operator("verify-ledger")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from server.kit.money import ASSETS
-from server.ledger import schema_postgresql, schema_sqlite
+from server.ledger.schema import STATEMENTS
 
 revision = "0002_ledger"
 down_revision = "0001_kit"
@@ -12,8 +12,7 @@ down_revision = "0001_kit"
 
 def upgrade() -> None:
     connection = op.get_bind()
-    schema = schema_postgresql if connection.dialect.name == "postgresql" else schema_sqlite
-    for statement in schema.STATEMENTS:
+    for statement in STATEMENTS[connection.dialect.name]:
         connection.exec_driver_sql(statement)
     asset = sa.table("asset", sa.column("code"), sa.column("scale"), sa.column("name"))
     op.bulk_insert(

@@ -1,5 +1,6 @@
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import argon2
 import pytest
@@ -41,11 +42,21 @@ async def client(app: Litestar) -> AsyncIterator[AsyncClient]:
     Litestar's own hands every call to a thread and waits for it, so with it calls that are
     gathered run one after the other and show nothing about races.
     """
-    async with (
-        app.lifespan(),
-        AsyncClient(transport=ASGITransport(app), base_url="http://testserver.local") as client,
-    ):
+    up, stop = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        # In a task of its own: set-up and clean-up of a fixture may run in two.
+        async with app.lifespan():
+            up.set()
+            await stop.wait()
+
+    life = asyncio.create_task(live())
+    await up.wait()
+    transport = ASGITransport(cast("Any", app))
+    async with AsyncClient(transport=transport, base_url="http://testserver.local") as client:
         yield client
+    stop.set()
+    await life
 
 
 @pytest.fixture

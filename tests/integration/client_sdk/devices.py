@@ -1,4 +1,4 @@
-"""Wallet files ready for the command line, equipped by an issuer in memory, and running commands."""
+"""Wallet files equipped by an issuer in memory, and commands run on them."""
 
 import asyncio
 import json

@@ -272,6 +272,7 @@ async def meet(
 )
 def test_whatever_breaks_the_two_agree_when_they_meet_again(
     prepared: tuple[Pair, bytes],
+    *,
     there: list[Fault],
     back: list[Fault],
     payer_crash: int | None,

@@ -1,4 +1,4 @@
-"""The local network: real sockets, real processes, connections that break, a payer that is killed."""
+"""The local network: real sockets and processes, connections that break, a killed payer."""
 
 import asyncio
 import json
@@ -317,4 +317,3 @@ async def test_a_payer_killed_midway_resumes_with_the_same_payment(
         assert paid["exchange"]["state"] == "receipted"
     assert phone.run("pay", "--resume", code=1)["error"]["code"] == "nothing_to_resume"
     assert till.run("balance")["offline"][0]["spendable"] == 1000
-

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import segno
 from PIL import Image, ImageFilter
 
 from client_sdk.errors import MissingExtra, UnreadableMessage
@@ -59,7 +60,7 @@ def test_a_picture_without_a_code_is_told_as_such(tmp_path: Path) -> None:
 
 def test_a_foreign_code_is_told_as_such(tmp_path: Path) -> None:
     path = tmp_path / "menu.png"
-    qr.segno.make_qr("https://example.com/menu").save(str(path), scale=5)
+    segno.make_qr("https://example.com/menu").save(str(path), scale=5)
     with pytest.raises(UnreadableMessage, match="No code of this wallet"):
         qr.read_images([path])
 
@@ -73,7 +74,7 @@ def test_a_file_that_is_no_picture_is_told_as_such(tmp_path: Path) -> None:
 
 def test_a_code_with_raw_bytes_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "raw.png"
-    qr.segno.make_qr(FRAME).save(str(path), scale=5, border=4)
+    segno.make_qr(FRAME).save(str(path), scale=5, border=4)
     assert qr.read_images([path]) == FRAME
 
 

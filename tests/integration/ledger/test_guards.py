@@ -196,6 +196,25 @@ async def test_a_posting_is_never_replaced(guarded: Guarded) -> None:
             await guarded.refused(f"{replacing} {table} SELECT * FROM {table}")
 
 
+async def test_an_account_is_never_opened_anew(guarded: Guarded) -> None:
+    replacing = " OR REPLACE" if guarded.raw.dialect == "sqlite" else ""
+    await guarded.refused(
+        f"INSERT{replacing} INTO account (tenant, id, kind, asset, owner, floor, posted, held, "
+        "version, at, opened_at) VALUES (1, ?, 'house_capital', 'EUR', NULL, NULL, 0, 0, 0, 0, 0)",
+        values=(ANNA.id,),
+    )
+
+
+async def test_an_applied_entry_is_never_replaced_by_a_refused_one(guarded: Guarded) -> None:
+    changed = {"outcome": "refused", "reason": "account_closed"}
+    versions = {"debit_version": None, "credit_version": None}
+    for id_ in (guarded.paid, guarded.waiting, guarded.held):
+        statement, values = _entry(id=id_, **changed, **versions)
+        if guarded.raw.dialect == "sqlite":
+            statement = statement.replace("INSERT", "INSERT OR REPLACE")
+        await guarded.refused(statement, values=values)
+
+
 # Entries that do not fit
 
 

@@ -7,7 +7,15 @@ from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import InsufficientFunds, Refusal, close_account, post_many
 from server.ledger.entries import BATCH_MAX
 from server.ledger.errors import AccountInUse
-from tests.integration.ledger.ledgers import balance_of, post, results, verified
+from tests.conftest import Database
+from tests.integration.ledger.ledgers import (
+    REFUSALS,
+    RawSql,
+    balance_of,
+    post,
+    results,
+    verified,
+)
 from tests.unit.ledger.books import ANNA, BERK, CAROL, GATEWAY, fresh_id, fund, hold, move, user
 
 CHAIN = UUID(int=500)
@@ -140,7 +148,7 @@ async def test_currencies_are_kept_apart(uow: UnitOfWork) -> None:
     assert await results(uow, move(user(1, "JPY"), user(2, "JPY"), 1)) == ["insufficient_funds"]
 
 
-async def test_an_account_closes_only_when_it_is_empty(uow: UnitOfWork) -> None:
+async def test_an_account_closes_only_when_it_is_empty(uow: UnitOfWork, database: Database) -> None:
     await post(uow, fund(ANNA, 10), hold(ANNA, BERK, 10))
     with pytest.raises(AccountInUse):
         await uow.run(lambda tx: close_account(tx, ANNA))
@@ -152,3 +160,5 @@ async def test_an_account_closes_only_when_it_is_empty(uow: UnitOfWork) -> None:
         == ["account_closed"] * 2
     )
     await verified(uow)
+    with pytest.raises(REFUSALS):
+        await RawSql(database).run("UPDATE account SET closed_at = NULL")

@@ -115,6 +115,26 @@ async def test_a_forged_copy_does_not_keep_the_true_one_out(town: Town) -> None:
     assert await town.available(bob) == 30
 
 
+async def test_no_changed_byte_of_a_record_moves_money(town: Town) -> None:
+    ada, bob = await town.person("ada", money=100), await town.person("bob")
+    (voucher,) = await town.issue(ada, 100)
+    claim = bob.claim(ada.pay(voucher, bob, 0, 30), town.keys)
+    await town.sync(ada, ada.pay(voucher, bob, 50, 60))
+    before = await town.state()
+    for hop in claim.hops:
+        envelope = hop.transfer.envelope
+        changed = [
+            transfer_record(envelope[:at] + bytes([envelope[at] ^ 1]) + envelope[at + 1 :])
+            for at in range(len(envelope))
+        ]
+        for start in range(0, len(changed), 100):
+            answer = await town.upload(bob, changed[start : start + 100])
+            assert {status for status, _ in _statuses(answer)} <= {"refused", "waiting"}
+    assert await town.state() == before
+    await town.sync(bob, claim)
+    assert await town.available(bob) == 30
+
+
 async def test_a_stranger_may_carry_a_claim_but_it_pays_its_owner(town: Town) -> None:
     ada, bob = await town.person("ada", money=100), await town.person("bob")
     cid = await town.person("cid")

@@ -106,16 +106,23 @@ def test_the_lock_of_a_killed_process_is_gone(path: Path) -> None:
 def test_an_exception_undoes_the_whole_write(path: Path) -> None:
     make(path, 1)
     store = Store.open(path, KEYS)
-    with pytest.raises(RuntimeError), store.write("half") as tx:
-        tx.put("record", b"0", ["x", b"changed"])
-        tx.put("record", b"new", ["x", b"new"])
-        raise RuntimeError
+
+    def half() -> None:
+        with store.write("half") as tx:
+            tx.put("record", b"0", ["x", b"changed"])
+            tx.put("record", b"new", ["x", b"new"])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert [row.payload for row in store.rows("record")] == [["x", b"secret content 0"]]
     store.close()
 
 
 @pytest.mark.parametrize(("point", "kept"), [(0, False), (1, True)])
-def test_a_write_is_there_exactly_when_it_was_committed(path: Path, point: int, kept: bool) -> None:
+def test_a_write_is_there_exactly_when_it_was_committed(
+    path: Path, *, point: int, kept: bool
+) -> None:
     make(path)
     store = Store.open(path, KEYS, hook=CrashAt(point + 2))  # opening passes two points itself
     with pytest.raises(Crash), store.write("one") as tx:
@@ -132,13 +139,12 @@ FIRST, SECOND = (f"CAST('{number}' AS BLOB)" for number in (0, 1))
 @pytest.mark.parametrize(
     "tampering",
     [
-        "UPDATE record SET payload = (SELECT payload FROM record WHERE key = SECOND) "
-        "WHERE key = FIRST",
+        "UPDATE record SET payload = (SELECT payload FROM record WHERE key = SECOND)",
         "UPDATE record SET flag = 1 WHERE key = FIRST",
         "UPDATE record SET key = CAST('zero' AS BLOB) WHERE key = FIRST",
         "UPDATE record SET link = x'00' WHERE key = FIRST",
         "UPDATE record SET payload = CAST(substr(payload, 1, 20) AS BLOB)",
-        "INSERT INTO revoked (key, flag, link, payload) SELECT key, flag, link, payload FROM record",
+        "INSERT INTO revoked SELECT * FROM record",
     ],
 )
 def test_rows_that_were_moved_or_altered_are_noticed(path: Path, tampering: str) -> None:
@@ -160,8 +166,7 @@ def test_a_damaged_page_is_noticed_and_nothing_is_thrown_away(path: Path) -> Non
     content[middle : middle + 2000] = bytes(2000)
     path.write_bytes(content)
     with pytest.raises(errors.StoreCorrupt) as refusal:
-        store = Store.open(path, KEYS)
-        store.rows("record")
+        Store.open(path, KEYS).rows("record")
     assert refusal.value.fix is not None
     assert path.read_bytes() == bytes(content)
 
@@ -177,9 +182,14 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(path: Path) -> None:
     store = Store.open(path, KEYS)
     pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(errors.StoreFull) as refusal, store.write("too much") as tx:
-        for number in range(1000):
-            tx.put("record", b"more %d" % number, ["x", bytes(500)])
+
+    def too_much() -> None:
+        with store.write("too much") as tx:
+            for number in range(1000):
+                tx.put("record", b"more %d" % number, ["x", bytes(500)])
+
+    with pytest.raises(errors.StoreFull) as refusal:
+        too_much()
     assert refusal.value.retryable
     assert len(store.rows("record")) == 5
     store.close()

@@ -461,6 +461,14 @@ def test_a_request_without_amount_takes_any() -> None:
     assert verify_payment(Payment((chain,)), request.body, scene.context).amount == 1
 
 
+def test_touching_pieces_of_one_voucher_pay_together() -> None:
+    scene = Scene()
+    body = scene.bobs_request.body
+    low = scene.alice.hand_over(scene.chain, body, lo=0, hi=700)
+    high = scene.alice.hand_over(scene.chain, body, lo=700, hi=1_250)
+    scene.check_first(Payment((high, low)))
+
+
 def test_several_vouchers_pay_one_amount() -> None:
     scene = Scene()
     scene.check_first(_two_vouchers(scene))

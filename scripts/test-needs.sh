@@ -1,0 +1,19 @@
+#!/bin/sh
+# Make sure that the programs the tests start are installed: a PostgreSQL server, and curl.
+set -eu
+missing=""
+command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
+command -v curl >/dev/null 2>&1 || missing="$missing curl"
+command -v git >/dev/null 2>&1 || missing="$missing git"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "The tests need:$missing. On Debian: sudo apt-get install$missing" >&2
+    exit 1
+fi
+echo "Installing for the tests:$missing ..."
+# Nobody should get a running database cluster by running tests.
+mkdir -p /etc/postgresql-common
+[ -e /etc/postgresql-common/createcluster.conf ] || echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+apt-get update -qq >/dev/null
+# shellcheck disable=SC2086 # a list of words
+DEBCONF_NOWARNINGS=yes DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

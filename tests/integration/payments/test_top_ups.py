@@ -1,0 +1,311 @@
+"""A card is charged once and credited once, whatever breaks in between."""
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import pytest
+
+from server.identity.models import ContactRow, UserRow
+from server.kit.auth import Caller
+from server.kit.errors import IdempotencyConflict, NotFound
+from server.kit.money import UnknownCurrency
+from server.kit.unit_of_work import Tx, UnitOfWork
+from server.ledger import AccountKind, AccountRef, balance, trial_balance
+from server.payments import GatewayPayment, PaymentStatus, SandboxGateway, resume_top_ups, top_up
+from server.payments.errors import PhoneUnconfirmed, TopUpTooLarge
+from server.payments.gateway import GatewayUnavailable
+from server.payments.history import page
+from server.payments.schemas import HistoryItem, TopUpCreate
+from server.payments.top_ups import TOP_UP_MAX, find_top_up
+from tests.conftest import Database
+from tests.fakes.clock import ManualClock
+
+ROOT = Path(__file__).parents[3]
+_NAMES = UUID("1d0f2a5c-0c0f-5a7e-9f3f-5a3a0b5f2c11")
+LATER = timedelta(minutes=5)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> SandboxGateway:
+    return SandboxGateway(tmp_path / "cards.sqlite")
+
+
+async def join(uow: UnitOfWork, name: str = "ada", *, confirmed: bool = True) -> Caller:
+    user = uuid5(_NAMES, name)
+
+    async def command(tx: Tx) -> None:
+        tx.session.add(
+            UserRow(
+                tenant=1,
+                id=user,
+                username=name,
+                display_name=name,
+                role="user",
+                password_hash="none",
+                created_at=tx.now,
+            )
+        )
+        await tx.session.flush()
+        tx.session.add(
+            ContactRow(
+                tenant=1,
+                id=uuid5(_NAMES, f"phone/{name}"),
+                user_id=user,
+                kind="phone",
+                address_index=user.bytes * 2,
+                address_sealed=b"",
+                confirmed_at=tx.now if confirmed else None,
+                created_at=tx.now,
+            )
+        )
+
+    await uow.run(command)
+    return Caller(tenant=1, user_id=user, session_id=user, role="user")
+
+
+async def available(uow: UnitOfWork, caller: Caller, currency: str = "EUR") -> int:
+    ref = AccountRef(AccountKind.USER_AVAILABLE, currency, caller.user_id)
+    return (await uow.read(lambda tx: balance(tx, ref))).available
+
+
+def wish(card: str = "sandbox-ok", amount: int = 2_500, currency: str = "EUR") -> TopUpCreate:
+    return TopUpCreate(amount=amount, currency=currency, card=card)
+
+
+async def test_a_card_that_works_credits_the_user(
+    uow: UnitOfWork, gateway: SandboxGateway
+) -> None:
+    ada = await join(uow)
+    row = await top_up(uow, gateway, ada, wish(), key="k")
+    assert (row.status, row.reason) == ("succeeded", None)
+    assert await available(uow, ada) == 2_500
+    trial = await uow.read(lambda tx: trial_balance(tx, 1))
+    assert {line.kind: line.shown for line in trial.lines} == {
+        AccountKind.HOUSE_CARD_GATEWAY: 2_500,
+        AccountKind.USER_AVAILABLE: 2_500,
+    }
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"), [("sandbox-declined", "card_declined"), ("nonsense", "card_unknown")]
+)
+async def test_a_declined_card_credits_nothing_and_says_why(
+    uow: UnitOfWork, gateway: SandboxGateway, card: str, reason: str
+) -> None:
+    ada = await join(uow)
+    row = await top_up(uow, gateway, ada, wish(card), key="k")
+    assert (row.status, row.reason) == ("declined", reason)
+    assert await available(uow, ada) == 0
+
+
+async def test_the_same_key_charges_once_and_another_body_conflicts(
+    uow: UnitOfWork, gateway: SandboxGateway
+) -> None:
+    ada = await join(uow)
+    rows = [await top_up(uow, gateway, ada, wish(), key="k") for _ in range(3)]
+    assert len({row.id for row in rows}) == 1
+    assert await gateway.charged() == 1
+    with pytest.raises(IdempotencyConflict):
+        await top_up(uow, gateway, ada, wish(amount=2_501), key="k")
+    assert await available(uow, ada) == 2_500
+
+
+async def test_many_requests_with_one_key_at_once_charge_once(
+    uow: UnitOfWork, gateway: SandboxGateway
+) -> None:
+    ada = await join(uow)
+    rows = await asyncio.gather(
+        *(top_up(uow, gateway, ada, wish(), key="k") for _ in range(6))
+    )
+    assert {row.status for row in rows} == {"succeeded"}
+    assert await gateway.charged() == 1
+    assert await available(uow, ada) == 2_500
+
+
+async def test_two_users_with_one_key_are_two_top_ups(
+    uow: UnitOfWork, gateway: SandboxGateway
+) -> None:
+    ada, bob = await join(uow), await join(uow, "bob")
+    for caller in (ada, bob):
+        await top_up(uow, gateway, caller, wish(), key="k")
+    assert await gateway.charged() == 2
+    assert await available(uow, bob) == 2_500
+
+
+async def test_a_lost_answer_is_found_by_the_retry(
+    uow: UnitOfWork, gateway: SandboxGateway
+) -> None:
+    ada = await join(uow)
+    first = await top_up(uow, gateway, ada, wish("sandbox-lost-answer"), key="k")
+    assert first.status == "pending"
+    assert await available(uow, ada) == 0
+    second = await top_up(uow, gateway, ada, wish("sandbox-lost-answer"), key="k")
+    assert second.status == "succeeded"
+    assert await gateway.charged() == 1
+    assert await available(uow, ada) == 2_500
+
+
+@pytest.mark.parametrize("card", ["sandbox-lost-answer", "sandbox-pending"])
+async def test_the_background_job_finds_out_by_itself(
+    uow: UnitOfWork, gateway: SandboxGateway, clock: ManualClock, card: str
+) -> None:
+    ada = await join(uow)
+    await top_up(uow, gateway, ada, wish(card), key="k")
+    assert await resume_top_ups(uow, gateway) == 0, "too early: the answer may still come"
+    clock.advance(LATER)
+    assert await resume_top_ups(uow, gateway) == 1
+    assert await resume_top_ups(uow, gateway) == 0
+    assert await available(uow, ada) == 2_500
+    assert await gateway.charged() == 1
+
+
+async def test_an_unreachable_gateway_leaves_it_pending_for_a_day_and_then_declined(
+    uow: UnitOfWork, gateway: SandboxGateway, clock: ManualClock
+) -> None:
+    ada = await join(uow)
+    row = await top_up(uow, gateway, ada, wish("sandbox-unreachable"), key="k")
+    assert row.status == "pending"
+    clock.advance(timedelta(hours=2))
+    assert await resume_top_ups(uow, gateway) == 0
+    clock.advance(timedelta(hours=23))
+    assert await resume_top_ups(uow, gateway) == 1
+    after = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
+    assert (after.status, after.reason) == ("declined", "gateway_unreachable")
+    assert await available(uow, ada) == 0
+
+
+class _Dies:
+    """Charges through the real sandbox and then kills this process."""
+
+    def __init__(self, path: Path) -> None:
+        self._sandbox = SandboxGateway(path)
+
+    async def create_payment(
+        self, *, amount: int, currency: str, card: str, idempotency_key: str
+    ) -> GatewayPayment:
+        await self._sandbox.create_payment(
+            amount=amount, currency=currency, card=card, idempotency_key=idempotency_key
+        )
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("dead processes do not come here")
+
+    async def find_payment(self, idempotency_key: str) -> GatewayPayment | None:
+        return await self._sandbox.find_payment(idempotency_key)
+
+
+async def dying_process(url: str, cards: Path) -> None:
+    """What the child of the next test runs."""
+    from server.kit.db import create_engine  # noqa: PLC0415
+    from server.kit.ids import SystemIds  # noqa: PLC0415
+
+    clock = ManualClock()
+    uow = UnitOfWork(create_engine(url), clock=clock, ids=SystemIds(clock))
+    ada = uuid5(_NAMES, "ada")
+    caller = Caller(tenant=1, user_id=ada, session_id=ada, role="user")
+    await top_up(uow, _Dies(cards), caller, wish(), key="k")
+
+
+async def test_a_kill_after_the_charge_and_before_the_credit_loses_nothing(
+    uow: UnitOfWork, database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    ada = await join(uow)
+    cards = tmp_path / "cards.sqlite"
+    code = (
+        "import asyncio, pathlib\n"
+        "from tests.integration.payments.test_top_ups import dying_process\n"
+        f"asyncio.run(dying_process({database.url!r}, pathlib.Path({str(cards)!r})))\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT)
+    assert await process.wait() == -signal.SIGKILL
+    gateway = SandboxGateway(cards)
+    assert await gateway.charged() == 1
+    assert await available(uow, ada) == 0
+
+    clock.advance(LATER)
+    assert await resume_top_ups(uow, gateway) == 1
+    again = await top_up(uow, gateway, ada, wish(), key="k")
+    assert again.status == "succeeded"
+    assert await gateway.charged() == 1
+    assert await available(uow, ada) == 2_500
+
+
+class _Late:
+    """Answers that a payment is pending, and never anything else."""
+
+    async def create_payment(self, **_: object) -> GatewayPayment:
+        return GatewayPayment("late", PaymentStatus.PENDING)
+
+    async def find_payment(self, idempotency_key: str) -> GatewayPayment | None:
+        raise GatewayUnavailable(idempotency_key)
+
+
+async def test_a_gateway_that_is_down_is_asked_less_and_less_often(
+    uow: UnitOfWork, clock: ManualClock
+) -> None:
+    ada = await join(uow)
+    row = await top_up(uow, _Late(), ada, wish(), key="k")
+    waits = []
+    for _ in range(4):
+        now = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
+        waits.append(now.retry_at - clock.now())
+        clock.advance(waits[-1])
+        assert await resume_top_ups(uow, _Late()) == 0
+    assert waits == sorted(waits)
+    assert waits[-1] > waits[0]
+
+
+async def test_refusals_come_before_the_card_is_charged(
+    uow: UnitOfWork, gateway: SandboxGateway
+) -> None:
+    eve = await join(uow, "eve", confirmed=False)
+    ada = await join(uow)
+    with pytest.raises(PhoneUnconfirmed):
+        await top_up(uow, gateway, eve, wish(), key="k")
+    with pytest.raises(TopUpTooLarge):
+        await top_up(uow, gateway, ada, wish(amount=TOP_UP_MAX + 1), key="k")
+    with pytest.raises(UnknownCurrency):
+        await top_up(uow, gateway, ada, wish(currency="XXX"), key="k")
+    assert await gateway.charged() == 0
+
+
+async def test_another_persons_top_up_is_not_found(
+    uow: UnitOfWork, gateway: SandboxGateway
+) -> None:
+    ada, bob = await join(uow), await join(uow, "bob")
+    row = await top_up(uow, gateway, ada, wish(), key="k")
+    with pytest.raises(NotFound):
+        await uow.read(lambda tx: find_top_up(tx, bob, row.id))
+
+
+async def test_history_gives_every_change_once_the_newest_first(
+    uow: UnitOfWork, gateway: SandboxGateway, clock: ManualClock
+) -> None:
+    ada, bob = await join(uow), await join(uow, "bob")
+    amounts = []
+    for number in range(1, 8):
+        currency = "EUR" if number % 3 else "TRY"
+        clock.advance(timedelta(seconds=1))
+        await top_up(uow, gateway, ada, wish(amount=number, currency=currency), key=f"k{number}")
+        amounts.append((currency, number))
+    await top_up(uow, gateway, bob, wish(), key="k")
+
+    found: list[HistoryItem] = []
+    cursor: str | None = None
+    while True:
+        at = cursor
+        part = await uow.read(lambda tx, at=at: page(tx, ada, cursor=at, limit=2))  # type: ignore[misc]
+        assert len(part.items) <= 2
+        found += part.items
+        cursor = part.next_cursor
+        if cursor is None:
+            break
+        if len(found) == 2:
+            clock.advance(timedelta(seconds=1))
+            await top_up(uow, gateway, ada, wish(amount=99), key="meanwhile")
+    assert [(item.currency, item.amount) for item in found] == amounts[::-1]
+    assert {item.kind for item in found} == {"payments.top_up"}
