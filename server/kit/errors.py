@@ -83,3 +83,13 @@ class InternalError(TallyError):
 
 class Unavailable(TallyError):
     code, status, title = "unavailable", 503, "The service cannot answer at the moment"
+
+
+def all_refusals(base: type[TallyError] = TallyError) -> list[type[TallyError]]:
+    """Return every refusal with a code of its own that has been imported, ordered by code."""
+    found: set[type[TallyError]] = set()
+    for kind in base.__subclasses__():
+        if "code" in vars(kind):
+            found.add(kind)
+        found.update(all_refusals(kind))
+    return sorted(found, key=lambda kind: kind.code)

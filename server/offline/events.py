@@ -73,7 +73,7 @@ async def tell(tx: Tx, tenant: int, events: Sequence[Event]) -> None:
     if not events:
         return
     last = await tx.session.scalar(select(func.max(EventRow.seq)).where(EventRow.tenant == tenant))
-    await tx.session.execute(
+    await tx.connection.execute(
         insert(EventRow),
         [
             {

@@ -124,7 +124,7 @@ async def insert_transfers(tx: Tx, tenant: int, nodes: Iterable[tuple[bytes, Nod
         for root, node in nodes
     ]
     if rows:
-        await tx.session.execute(insert(TransferRow), rows)
+        await tx.connection.execute(insert(TransferRow), rows)
 
 
 Waiting = Signed[Transfer] | Signed[Receipt]
@@ -166,7 +166,7 @@ async def insert_waiting(
         for digest in fresh[:room]
     ]
     if rows:
-        await tx.session.execute(insert(WaitingRow), rows)
+        await tx.connection.execute(insert(WaitingRow), rows)
     return [offered[digest][1] for digest in fresh[room:]]
 
 
@@ -237,7 +237,7 @@ async def insert_receipts(
         for identity, (receipt, payee) in receipts.items()
     ]
     if rows:
-        await tx.session.execute(insert(ReceiptRow), rows)
+        await tx.connection.execute(insert(ReceiptRow), rows)
 
 
 def _slices(names: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

@@ -134,7 +134,7 @@ def test_show_gives_the_wallet_or_an_exchange_with_its_code(shop: Device, amina:
     assert "key id" in call(amina, "show").output
 
 
-def test_a_request_without_an_amount_leaves_it_to_the_payer(shop: Device, amina: Device) -> None:
+def test_a_request_needs_an_amount(shop: Device) -> None:
     refused = call(shop, "request")
     assert refused.exit_code == 2
     assert "Give an amount and a currency" in refused.output
@@ -185,7 +185,7 @@ def test_the_passphrase_comes_from_a_file_the_environment_or_a_question(
     assert "[wrong_passphrase]" in wrong.stderr
 
 
-def test_a_wallet_in_use_is_told_as_such(amina: Device, shop: Device) -> None:
+def test_a_wallet_in_use_is_told_as_such(shop: Device) -> None:
     waiting = shop.start("request", "1.00", "EUR", "--lan", "--listen", "127.0.0.1:0", "--json")
     assert waiting.stdout is not None
     waiting.stdout.readline()
@@ -211,7 +211,7 @@ def test_where_nobody_listens_the_code_is_shown_instead(shop: Device, amina: Dev
 
 
 @pytest.fixture
-def proof(issuer: Issuer, shop: Device, amina: Device) -> bytes:
+def proof(shop: Device, amina: Device) -> bytes:
     """Amina signs the same cents to the shop twice."""
     text = ask(amina, "pay", ask(shop, "request", "10", "EUR")["text"], "--yes")["text"]
     chain = Payment.decode(frames.unpack(frames.from_text(text))[1]).chains[0]
@@ -300,9 +300,7 @@ def server() -> Iterator[ContractServer]:
         yield state
 
 
-def test_from_nothing_to_a_synced_payment(
-    server: ContractServer, tmp_path: Path, shop: Device
-) -> None:
+def test_from_nothing_to_a_synced_payment(server: ContractServer, tmp_path: Path) -> None:
     phone = Device(tmp_path / "phone.db")
     made = ask(phone, "init")
     assert made["wallet"] == str(phone.path)

@@ -45,9 +45,7 @@ class History:
         return transfers_of(self.known.get(name, ()))
 
 
-async def live(
-    town: Town, rng: random.Random, *, people: int, cheats: int, steps: int
-) -> History:
+async def live(town: Town, rng: random.Random, *, people: int, cheats: int, steps: int) -> History:
     """Let people join, load vouchers and pay; nobody synchronises."""
     names = [f"p{number}" for number in range(people)]
     history = History(frozenset(names[:cheats]))
@@ -137,5 +135,3 @@ async def upload_all(town: Town, history: History, rng: random.Random) -> None:
             queue.remove((name, record))
         await town.upload(town.devices[name], batch)
         await town.check()
-
-

@@ -97,7 +97,7 @@ async def _agrees_with_the_protocol(town: Town, history: History) -> None:
 
 async def _honest_people_lost_nothing(town: Town, history: History) -> None:
     """With a fund that is large enough every honest device has what it holds, to the unit."""
-    due = {name: 0 for name in town.devices}
+    due = dict.fromkeys(town.devices, 0)
     for piece in history.pieces:
         due[piece.owner] += sum(hi - lo for lo, hi in piece.free)
     claimed = dict.fromkeys(town.devices, 0)

@@ -77,9 +77,7 @@ def wish(card: str = "sandbox-ok", amount: int = 2_500, currency: str = "EUR") -
     return TopUpCreate(amount=amount, currency=currency, card=card)
 
 
-async def test_a_card_that_works_credits_the_user(
-    uow: UnitOfWork, gateway: SandboxGateway
-) -> None:
+async def test_a_card_that_works_credits_the_user(uow: UnitOfWork, gateway: SandboxGateway) -> None:
     ada = await join(uow)
     row = await top_up(uow, gateway, ada, wish(), key="k")
     assert (row.status, row.reason) == ("succeeded", None)
@@ -119,9 +117,7 @@ async def test_many_requests_with_one_key_at_once_charge_once(
     uow: UnitOfWork, gateway: SandboxGateway
 ) -> None:
     ada = await join(uow)
-    rows = await asyncio.gather(
-        *(top_up(uow, gateway, ada, wish(), key="k") for _ in range(6))
-    )
+    rows = await asyncio.gather(*(top_up(uow, gateway, ada, wish(), key="k") for _ in range(6)))
     assert {row.status for row in rows} == {"succeeded"}
     assert await gateway.charged() == 1
     assert await available(uow, ada) == 2_500

@@ -35,16 +35,10 @@ def test_only_the_sum_of_changes_counts(available: int, changes: list[int], owed
     step, balance = Standing(), available
     for change in changes:
         after = restate(step, available=balance, change=change, owed=owed, final_use=0)
-        balance += (
-            change
-            - (after.recovered - step.recovered)
-            + (after.overdrawn - step.overdrawn)
-        )
+        balance += change - (after.recovered - step.recovered) + (after.overdrawn - step.overdrawn)
         assert balance >= 0
         step = after
-    at_once = restate(
-        Standing(), available=available, change=sum(changes), owed=owed, final_use=0
-    )
+    at_once = restate(Standing(), available=available, change=sum(changes), owed=owed, final_use=0)
     assert step == at_once or not changes
 
 
