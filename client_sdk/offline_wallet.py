@@ -6,14 +6,13 @@ never reserve the same value.
 
 import asyncio
 from collections import Counter, defaultdict
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from client_sdk.ambient import Clock, Entropy, SystemClock, system_entropy
 from client_sdk.book import Book
-from client_sdk.core import Input, State
+from client_sdk.core import State
 from client_sdk.errors import InvalidAmount, LinkClosed, UnreadableMessage
 from client_sdk.flows import meeting
 from client_sdk.flows.engine import Engine
@@ -21,6 +20,7 @@ from client_sdk.flows.evidence import learn_proof
 from client_sdk.flows.online import Profile
 from client_sdk.flows.paying import Payer, RequestView
 from client_sdk.flows.receiving import REQUEST_SECONDS, Payee
+from client_sdk.flows.recovery import recover
 from client_sdk.keys import KeyProvider, SoftwareKeys
 from client_sdk.money import exponent, parse_currency
 from client_sdk.records import Role
@@ -62,7 +62,7 @@ class OfflineWallet:
         self._sleep = sleep
         self._api: ApiClient | None = None
         self._online_work = asyncio.Lock()
-        self._recover()
+        recover(self.book, self._engine, self._payee)
 
     @classmethod
     async def create(
@@ -160,18 +160,6 @@ class OfflineWallet:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
-
-    def _recover(self) -> None:
-        """Finish what needs nobody else: sign what is locked, answer what is stored."""
-        for exchange in self.book.exchanges(only_open=True):
-            if exchange.state is State.LOCKED:
-                signed = self._engine.apply(exchange, Input.CONTINUE).exchange
-                if signed.role is Role.RETURN:
-                    self._engine.apply(signed, Input.HAND_OVER)
-            elif exchange.state is State.STORED:
-                self._payee.finish(exchange)
-            elif exchange.state is State.SIGNED and exchange.role is Role.RETURN:
-                self._engine.apply(exchange, Input.HAND_OVER)
 
     # Offline: being paid.
 
@@ -276,31 +264,12 @@ class OfflineWallet:
 
         Raises:
             UnknownExchange: there is no such request.
+            StoreError: the wallet file cannot be written.
         """
-        asked = self.book.exchange(request_id)
-        paid, finished = asyncio.Event(), asyncio.Event()
-
-        def look() -> None:
-            if self.book.exchange(request_id).state is not State.SHOWN:
-                paid.set()
-
-        async def attend(link: lan.LanLink) -> None:
-            said_goodbye = await meeting.serve(self._payee, link, look)
-            if said_goodbye and paid.is_set():
-                finished.set()
-
-        look()
-        listener.attend(
-            attend,
-            request_id=request_id,
-            secret=asked.session_secret,
-            entropy=self.book.entropy,
+        paid = await meeting.listen(
+            self.book, self._payee, listener, request_id, linger_seconds=linger_seconds
         )
-        await paid.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(linger_seconds):
-                await finished.wait()
-        return view_of(self.book.exchange(request_id))
+        return view_of(paid)
 
     async def serve(self, link: Link) -> None:
         """Answer a payer on one connection until it ends."""

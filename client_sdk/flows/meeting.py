@@ -4,15 +4,19 @@ The end of a connection decides nothing. The payer notes "sent, not confirmed" a
 bytes on the next one; the payee gives the same answer again.
 """
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from client_sdk.core import UNCONFIRMED
-from client_sdk.errors import LinkClosed, WalletError
+from client_sdk.book import Book
+from client_sdk.core import UNCONFIRMED, State
+from client_sdk.errors import LinkClosed, StoreError, WalletError
 from client_sdk.flows.paying import Payer
 from client_sdk.flows.receiving import Payee
 from client_sdk.records import Exchange
 from client_sdk.transports.base import Link
+from client_sdk.transports.lan import LanLink, LanListener
 from client_sdk.trust import read_message
 from offline_protocol.errors import ProtocolError
 from offline_protocol.frames import FrameKind, Refusal, pack
@@ -49,6 +53,8 @@ def _take_answer(payer: Payer, exchange: Exchange, message: bytes) -> Exchange:
             return replace(exchange, refusal=payer.take_refusal(message).code)
         else:
             return exchange
+    except StoreError:
+        raise
     except WalletError:
         return exchange
     return taken if taken.id == exchange.id else exchange
@@ -64,6 +70,9 @@ async def serve(payee: Payee, link: Link, answered: Callable[[], None] | None = 
 
     Returns:
         Whether the other side said goodbye, and so has all answers.
+
+    Raises:
+        StoreError: the wallet file cannot be written; what was not stored was not answered.
     """
     try:
         while True:
@@ -78,6 +87,8 @@ def answer(payee: Payee, message: bytes) -> bytes:
     """The frame that answers one message: receipt, return, or a refusal with its code."""
     try:
         return payee.take_payment(message).frame
+    except StoreError:
+        raise  # ours to tell, not the payer's to hear
     except WalletError as error:
         cause = error.__cause__
         refusal = (
@@ -86,3 +97,46 @@ def answer(payee: Payee, message: bytes) -> bytes:
             else Refusal(ProtocolError.NUMBER, error.code)
         )
         return pack(FrameKind.REFUSAL, refusal.encode())
+
+
+async def listen(
+    book: Book,
+    payee: Payee,
+    listener: LanListener,
+    request_id: bytes,
+    *,
+    linger_seconds: float,
+) -> Exchange:
+    """Serve payers of one request until it is paid, and a little longer for the receipt's sake.
+
+    Raises:
+        UnknownExchange: there is no such request.
+        StoreError: the wallet file cannot be written.
+    """
+    asked = book.exchange(request_id)
+    paid: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    finished = asyncio.Event()
+
+    def look() -> None:
+        if book.exchange(request_id).state is not State.SHOWN and not paid.done():
+            paid.set_result(None)
+
+    async def attend(link: LanLink) -> None:
+        try:
+            said_goodbye = await serve(payee, link, look)
+        except StoreError as error:
+            if not paid.done():
+                paid.set_exception(error)
+            return
+        if said_goodbye and paid.done():
+            finished.set()
+
+    look()
+    listener.attend(
+        attend, request_id=request_id, secret=asked.session_secret, entropy=book.entropy
+    )
+    await paid
+    with suppress(TimeoutError):
+        async with asyncio.timeout(linger_seconds):
+            await finished.wait()
+    return book.exchange(request_id)

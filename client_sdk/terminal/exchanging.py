@@ -23,6 +23,7 @@ from client_sdk.terminal.output import (
 from client_sdk.transports import lan
 from client_sdk.views import ExchangeView, Incoming, RequestShown
 
+MINUTES_MAX: Final = 7 * 24 * 60
 UNCONFIRMED: Final = 3
 """Exit code: the payment was sent and is not confirmed."""
 
@@ -47,7 +48,13 @@ _qr_out = click.option("--qr-out", type=_NEW_PICTURE, help="Write the answering 
 @click.option("--listen", metavar="HOST:PORT", help="Where to wait; port 0 takes a free one.")
 @click.option("--advertise", metavar="HOST:PORT", help="Address that the payer is told instead.")
 @click.option("--linger", default=20.0, show_default=True, help="Seconds to wait after payment.")
-@click.option("--minutes", default=15, show_default=True, help="How long it may be paid.")
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, MINUTES_MAX),
+    default=15,
+    show_default=True,
+    help="How long it may be paid.",
+)
 @click.option("--again", metavar="ID", help="Show and serve an earlier request again.")
 @wallet_command
 def request(

@@ -45,11 +45,12 @@ class Options:
 
     @contextmanager
     def opened(self) -> Iterator[BlockingWallet]:
-        """The wallet; afterwards a line says when something is sent and not confirmed."""
+        """The wallet; afterwards a line says when something stays sent and not confirmed."""
         with BlockingWallet.open(self.path, passphrase=self.passphrase()) as wallet:
+            before = {one.id for one in wallet.unconfirmed()}
             yield wallet
             if not self.as_json:
-                _remind(wallet)
+                _remind(wallet, before)
 
     def run(self, work: Callable[[BlockingWallet], T]) -> T:
         with self.opened() as wallet:
@@ -114,9 +115,11 @@ def say_amount(wallet: BlockingWallet, amount: int, currency: str) -> str:
     return format_amount(amount, currency, digits=wallet.scale(currency))
 
 
-def _remind(wallet: BlockingWallet) -> None:
-    waiting = [one for one in wallet.unconfirmed() if not one.refusal]
-    for one in waiting:
+def _remind(wallet: BlockingWallet, before: set[bytes]) -> None:
+    """Say which payments were unconfirmed before this command and still are."""
+    for one in wallet.unconfirmed():
+        if one.id not in before:
+            continue
         amount = say_amount(wallet, one.amount, one.currency)
         whom = f" to {one.peer_name}" if one.peer_name else ""
         click.echo(

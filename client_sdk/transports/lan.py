@@ -26,6 +26,7 @@ CHUNK_BYTES: Final = 65_536
 GUESTS_MAX: Final = 16
 """Connections at one time; further ones are sent away."""
 PORT_MAX: Final = 65_535
+EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 -- recognised, not bound
 
 
 class InvalidAddress(WalletError):
@@ -223,7 +224,8 @@ class LanListener:
         """What goes into the request, such as "lan:192.0.2.7:4100"."""
         if self._advertise is not None:
             return join_address(*split_address(self._advertise))
-        return join_address(self._bind[0], self.bound[1])
+        host = local_address() if self._bind[0] in EVERYWHERE else self._bind[0]
+        return join_address(host, self.bound[1])
 
     def attend(self, attend: Attend, *, request_id: bytes, secret: bytes, entropy: Entropy) -> None:
         """From now on shake hands for this request and let `attend` serve each payer.

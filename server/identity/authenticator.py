@@ -5,10 +5,10 @@ The session is looked up at each call, so what has ended is over at once and not
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 from sqlalchemy import select, update
 
+from server.identity.calls import call_facts, proof_header
 from server.identity.domain import DeviceStatus
 from server.identity.errors import (
     DeviceInactive,
@@ -19,7 +19,7 @@ from server.identity.errors import (
 )
 from server.identity.models import DeviceRow, SessionRow, UserRow
 from server.identity.nonces import remember_proof
-from server.identity.proofs import CallFacts, Proof, verify_proof
+from server.identity.proofs import Proof, verify_proof
 from server.identity.settings import DEFAULT_POLICY, IdentityPolicy, Installation
 from server.identity.signals import Signal, record_signal
 from server.identity.signing_keys import PublicKeys
@@ -216,31 +216,3 @@ def _key_refusal(shown: _Shown, session_key: str | None) -> _Verdict | None:
             )
         )
     return None
-
-
-def proof_header(connection: Connection) -> str | None:
-    """Return the one DPoP header of a call.
-
-    Raises:
-        ProofInvalid: there are several.
-    """
-    headers = connection.headers.getall("dpop", [])
-    if len(headers) > 1:
-        raise ProofInvalid("There is more than one DPoP header.", fix="Send one.")
-    return headers[0] if headers else None
-
-
-def call_facts(connection: Connection, settings: Installation, body: bytes) -> CallFacts:
-    """Return what a proof has to fit.
-
-    Scheme and host are those of the setting ``public_url``: behind a proxy the request does not
-    know them, and its Host header is its sender's to choose. Without the setting, the request's.
-    """
-    base = settings.public_url or str(connection.base_url)
-    raw = connection.scope.get("raw_path")
-    # Some servers put the query here too, though ASGI leaves it out.
-    path = raw.partition(b"?")[0].decode("ascii", "replace") if raw else None
-    path = path or quote(connection.scope["path"])
-    query = connection.scope.get("query_string", b"").decode("ascii", "replace")
-    address = base.rstrip("/") + path + (f"?{query}" if query else "")
-    return CallFacts(str(connection.scope.get("method", "")), address, body)

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from server.ledger.chart import AccountRef
 from server.ledger.domain import Account, Entry, Hold
 from server.ledger.errors import Refusal
@@ -60,16 +58,6 @@ ENTRY_COLUMNS = (
 )
 ACCOUNT_COLUMNS = "id, asset, floor, posted, held, version, at, closed_at"
 HOLD_COLUMNS = "id, debit, credit, amount, taken, state, expires_at"
-
-
-class DriverStore:
-    def __init__(self, connection: AsyncConnection, tenant: int) -> None:
-        self._connection = connection
-        self._tenant = tenant
-
-    async def _rows(self, statement: str, parameters: tuple[object, ...]) -> list[Any]:
-        """Run a statement as it stands; the driver's own rows come back."""
-        return list(await self._connection.exec_driver_sql(statement, parameters))
 
 
 def entry_columns(entry: Entry) -> tuple[Any, ...]:

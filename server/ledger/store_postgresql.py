@@ -1,7 +1,10 @@
 """Posting on PostgreSQL."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.ledger.chart import AccountRef
 from server.ledger.domain import Account, Entry, Hold, HoldState
@@ -9,7 +12,6 @@ from server.ledger.store import (
     DUE_MAX,
     ENTRY_COLUMNS,
     HOLD_COLUMNS,
-    DriverStore,
     Known,
     account_of,
     entry_columns,
@@ -17,7 +19,7 @@ from server.ledger.store import (
 )
 
 
-class PostgresStore(DriverStore):
+class PostgresStore:
     """Arrays in, one statement each. Keyed reads are functions that never scan (see the schema)."""
 
     _LOCK = "SELECT * FROM ledger_lock($1, $2, $3)"
@@ -36,6 +38,10 @@ class PostgresStore(DriverStore):
           $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::uuid[], $14::uuid[],
           $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[], $19::text[])
     """  # noqa: S608 - constants
+
+    def __init__(self, connection: AsyncConnection, tenant: int) -> None:
+        self._connection = connection
+        self._tenant = tenant
 
     async def lock(
         self, accounts: Sequence[UUID], entries: Sequence[UUID] = ()
@@ -75,3 +81,6 @@ class PostgresStore(DriverStore):
         await self._connection.exec_driver_sql(
             self._WRITE, (self._tenant, *(list(column) for column in columns))
         )
+
+    async def _rows(self, statement: str, parameters: tuple[object, ...]) -> list[Any]:
+        return list(await self._connection.exec_driver_sql(statement, parameters))

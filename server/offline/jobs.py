@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import AccountKind, AccountRef, balance
 from server.offline.domain import DEFAULT_POLICY, OfflinePolicy
 from server.offline.events import lock_offline, tell
-from server.offline.models import AccountRow, VoucherRow
+from server.offline.models import AccountRow, VoucherRow, WaitingRow
 from server.offline.owners import Owners
 from server.offline.records import Grove
 from server.offline.settlement import Settler, run_settling
@@ -78,6 +78,11 @@ async def _close(tx: Tx, tenant: int, policy: OfflinePolicy) -> int:
     )
     roots = (await tx.session.scalars(query)).all()
     await _settle(tx, tenant, policy, roots, ())
+    # Whatever waited longer than any voucher lives waits for nothing.
+    oldest = tx.now - policy.spend_by - policy.claim_after
+    await tx.session.execute(
+        delete(WaitingRow).where(WaitingRow.tenant == tenant, WaitingRow.received_at < oldest)
+    )
     return len(roots)
 
 

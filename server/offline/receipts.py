@@ -14,14 +14,9 @@ from server.offline.domain import OfflinePolicy
 from server.offline.events import Event, EventType
 from server.offline.models import TransferRow
 from server.offline.owners import Owners
-from server.offline.records import (
-    Waiting,
-    find_transfers,
-    insert_receipts,
-    insert_waiting,
-    known_receipts,
-)
+from server.offline.records import find_transfers, insert_receipts, known_receipts
 from server.offline.trees import read_transfer
+from server.offline.waiting import Waiting, insert_waiting
 
 
 async def judge_receipts(

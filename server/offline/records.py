@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import insert, select
 
 from offline_protocol.certificates import DeviceCertificate
 from offline_protocol.cose import Signed, unseal
@@ -17,7 +16,6 @@ from server.offline.models import (
     ReceiptRow,
     TransferRow,
     VoucherRow,
-    WaitingRow,
 )
 from server.offline.trees import Node, Tree, grow, read_transfer
 
@@ -52,7 +50,7 @@ class Grove:
 async def load_roots(tx: Tx, tenant: int, roots: Collection[bytes], into: Grove) -> None:
     """Load whole trees that are not loaded yet; ids that are no voucher of ours are ignored."""
     missing = sorted(set(roots) - into.trees.keys())
-    for names in _slices(missing):
+    for names in slices(missing):
         vouchers = await tx.session.scalars(
             select(VoucherRow).where(VoucherRow.tenant == tenant, VoucherRow.id.in_(names))
         )
@@ -70,7 +68,7 @@ async def load_roots(tx: Tx, tenant: int, roots: Collection[bytes], into: Grove)
 async def roots_of(tx: Tx, tenant: int, identities: Collection[bytes]) -> set[bytes]:
     """Return the roots in which these vouchers or transfers stand, as far as they are known."""
     roots: set[bytes] = set()
-    for names in _slices(sorted(set(identities))):
+    for names in slices(sorted(set(identities))):
         roots.update(
             await tx.session.scalars(
                 select(TransferRow.root)
@@ -91,7 +89,7 @@ async def load_certificates(
 ) -> dict[bytes, list[Signed[DeviceCertificate]]]:
     """Return every certificate that was issued for these device keys, oldest first."""
     found: dict[bytes, list[Signed[DeviceCertificate]]] = {}
-    for names in _slices(sorted(set(keys))):
+    for names in slices(sorted(set(keys))):
         query = (
             select(CertificateRow.key_id, CertificateRow.envelope)
             .where(CertificateRow.tenant == tenant, CertificateRow.key_id.in_(names))
@@ -127,79 +125,12 @@ async def insert_transfers(tx: Tx, tenant: int, nodes: Iterable[tuple[bytes, Nod
         await tx.connection.execute(insert(TransferRow), rows)
 
 
-Waiting = Signed[Transfer] | Signed[Receipt]
-
-
-async def insert_waiting(
-    tx: Tx, tenant: int, waiting: Mapping[bytes, Sequence[Waiting]], *, uploader: bytes, most: int
-) -> list[Waiting]:
-    """Keep records until the one that they build on comes, by the id of that one.
-
-    ``most`` is how many may wait for one device that uploads. Returns those without room.
-    """
-    offered = {
-        sha256(each.envelope).digest(): (parent, each)
-        for parent, group in waiting.items()
-        for each in group
-    }
-    known: set[bytes] = set()
-    for names in _slices(sorted(offered)):
-        query = select(WaitingRow.envelope_id).where(
-            WaitingRow.tenant == tenant, WaitingRow.envelope_id.in_(names)
-        )
-        known.update(await tx.session.scalars(query))
-    count = await tx.session.scalar(
-        select(func.count()).where(WaitingRow.tenant == tenant, WaitingRow.uploader == uploader)
-    )
-    room = max(0, most - (count or 0))
-    fresh = [digest for digest in offered if digest not in known]
-    rows = [
-        {
-            "tenant": tenant,
-            "envelope_id": digest,
-            "kind": offered[digest][1].body.NAME,
-            "parent": offered[digest][0],
-            "uploader": uploader,
-            "received_at": tx.now,
-            "envelope": offered[digest][1].envelope,
-        }
-        for digest in fresh[:room]
-    ]
-    if rows:
-        await tx.connection.execute(insert(WaitingRow), rows)
-    return [offered[digest][1] for digest in fresh[room:]]
-
-
-async def take_waiting(
-    tx: Tx, tenant: int, parents: Collection[bytes]
-) -> tuple[list[Signed[Transfer]], list[Signed[Receipt]]]:
-    """Remove and return the records that waited for these transfers."""
-    transfers: list[Signed[Transfer]] = []
-    receipts: list[Signed[Receipt]] = []
-    for names in _slices(sorted(parents)):
-        where = (WaitingRow.tenant == tenant, WaitingRow.parent.in_(names))
-        query = (
-            select(WaitingRow.kind, WaitingRow.envelope)
-            .where(*where)
-            .order_by(WaitingRow.envelope_id)
-        )
-        found = (await tx.session.execute(query)).all()
-        if found:
-            await tx.session.execute(delete(WaitingRow).where(*where))
-        for kind, envelope in found:
-            if kind == Transfer.NAME:
-                transfers.append(read_transfer(envelope))
-            else:
-                receipts.append(unseal(Receipt, envelope))
-    return transfers, receipts
-
-
 async def find_transfers(
     tx: Tx, tenant: int, identities: Collection[bytes]
 ) -> dict[bytes, TransferRow]:
     """Return the stored transfers with these ids."""
     found: dict[bytes, TransferRow] = {}
-    for names in _slices(sorted(set(identities))):
+    for names in slices(sorted(set(identities))):
         query = select(TransferRow).where(TransferRow.tenant == tenant, TransferRow.id.in_(names))
         found |= {row.id: row for row in await tx.session.scalars(query)}
     return found
@@ -208,7 +139,7 @@ async def find_transfers(
 async def issued_ids(tx: Tx, tenant: int, identities: Collection[bytes]) -> set[bytes]:
     """Return which of these are ids of vouchers or certificates of ours."""
     issued: set[bytes] = set()
-    for names in _slices(sorted(set(identities))):
+    for names in slices(sorted(set(identities))):
         for table in (VoucherRow, CertificateRow):
             query = select(table.id).where(table.tenant == tenant, table.id.in_(names))
             issued.update(await tx.session.scalars(query))
@@ -240,5 +171,6 @@ async def insert_receipts(
         await tx.connection.execute(insert(ReceiptRow), rows)
 
 
-def _slices(names: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+def slices(names: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+    """Cut a list of ids into parts that fit one statement."""
     return (names[i : i + _NAMES_MAX] for i in range(0, len(names), _NAMES_MAX))

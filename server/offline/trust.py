@@ -50,7 +50,8 @@ async def missing_sequences(tx: Tx, tenant: int, key: bytes, policy: OfflinePoli
     """
     life = policy.spend_by + policy.claim_after
     since = int((tx.now - life).timestamp())
-    where = (TransferRow.tenant == tenant, TransferRow.signer == key)
+    # A late one says nothing about time: anybody can date a transfer back under a closed voucher.
+    where = (TransferRow.tenant == tenant, TransferRow.signer == key, TransferRow.late.is_(False))
     forgiven = await tx.session.scalar(
         select(func.max(TransferRow.sequence)).where(*where, TransferRow.time < since)
     )

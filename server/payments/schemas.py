@@ -11,9 +11,9 @@ from server.kit.schema import Amount, CurrencyCode, Schema
 CardName = Annotated[
     str,
     msgspec.Meta(
-        pattern="^[A-Za-z0-9_-]{1,64}$",
-        description="The gateway's name for a card. Of the sandbox: sandbox-ok, sandbox-declined, "
-        "sandbox-pending, sandbox-unreachable, sandbox-lost-answer",
+        pattern="^[A-Za-z][A-Za-z0-9_-]{0,63}$",
+        description="The gateway's name for a card, never its number. Of the sandbox: sandbox-ok, "
+        "sandbox-declined, sandbox-pending, sandbox-unreachable, sandbox-lost-answer",
         examples=["sandbox-ok"],
     ),
 ]

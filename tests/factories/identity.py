@@ -117,18 +117,21 @@ class Device:
             headers["DPoP"] = self.proof("POST", path, body, token=None)
         return await self.client.post(path, content=body, headers=headers)
 
-    async def enrol(self, key: SoftwareSigner, **changes: str) -> Response:
-        """Bind the session to a key; on success the new tokens are kept."""
+    async def enrolment(self, key: SoftwareSigner, **changes: str) -> Json:
+        """Return the document that enrols a key, over a fresh challenge."""
         user_id = UUID((await self.call("GET", "/v1/me")).json()["id"])
         challenge = (await self.call("POST", "/v1/devices/challenges")).json()["challenge"]
         proof = key.sign(enrolment_message(from_base64url(challenge, field="challenge"), user_id))
-        document = {
+        return {
             "name": "Phone",
             "public_key": to_base64url(key.public_key.encode()),
             "challenge": challenge,
             "proof": to_base64url(proof),
         } | changes
-        response = await self.call("POST", "/v1/devices", document)
+
+    async def enrol(self, key: SoftwareSigner, **changes: str) -> Response:
+        """Bind the session to a key; on success the new tokens are kept."""
+        response = await self.call("POST", "/v1/devices", await self.enrolment(key, **changes))
         if response.status_code == 201:
             self.key, self.tokens = key, response.json()
         return response

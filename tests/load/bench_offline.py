@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
@@ -57,7 +58,7 @@ async def sizes() -> AsyncIterator[Figure]:
     issuer = Issuer("bench")
     people = [issuer.device(name) for name in ("ada", "bob", "cid", "dan")]
     chain = issuer.chain(people[0])
-    for hops, (payer, payee) in enumerate(zip(people, people[1:], strict=False), 1):
+    for hops, (payer, payee) in enumerate(pairwise(people), 1):
         payment = payer.pay(chain, payee.request(1_250))
         chain = payment.chains[0]
         size = len(payment.encode())
@@ -75,17 +76,20 @@ async def sync_sqlite() -> AsyncIterator[Figure]:
     # Beside the code, not in a temporary directory that may live in memory.
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as name:
         directory = Path(name)
-        base = await asyncio.to_thread(_sqlite_commits, directory / "base.sqlite")
+        before = await asyncio.to_thread(_sqlite_commits, directory / "before.sqlite")
         url = f"sqlite+aiosqlite:///{directory / 'tally.sqlite'}"
         rate = await _sync_rate(url, directory)
+        after = await asyncio.to_thread(_sqlite_commits, directory / "after.sqlite")
+        base = (before + after) / 2
     yield _figure("offline.sync.sqlite", rate, "transfers/s", base, "sqlite3 commits")
 
 
 async def sync_postgresql() -> AsyncIterator[Figure]:
     """Transfers taken in per second on PostgreSQL with fsync."""
     with tempfile.TemporaryDirectory() as name, postgres.cluster(fsync=True) as url:
-        base = await _postgres_commits(f"{url}/postgres")
+        before = await _postgres_commits(f"{url}/postgres")
         rate = await _sync_rate(f"{url}/postgres", Path(name))
+        base = (before + await _postgres_commits(f"{url}/postgres")) / 2
     yield _figure("offline.sync.postgresql", rate, "transfers/s", base, "asyncpg commits, 1 caller")
 
 
@@ -130,12 +134,14 @@ async def _sync_rate(url: str, directory: Path) -> float:
 
 async def _day(town: Town) -> list[Chain]:
     shop = town.devices["shop"]
-    chains = []
+    chains: list[Chain] = []
     for number in range(PAYERS):
         payer = await town.person(f"payer{number}", money=1_000)
         (voucher,) = await town.issue(payer, 1_000)
-        for lo in range(PAYMENTS_EACH):
-            chains.append(shop.claim(payer.pay(voucher, shop, lo, lo + 1), town.keys))
+        chains += [
+            shop.claim(payer.pay(voucher, shop, lo, lo + 1), town.keys)
+            for lo in range(PAYMENTS_EACH)
+        ]
     return chains
 
 
@@ -168,6 +174,7 @@ async def _postgres_commits(url: str) -> float:
     connection = await asyncpg.connect(
         host=parts.host, port=parts.port, user=parts.username, database=parts.database
     )
+    await connection.execute("DROP TABLE IF EXISTS base")
     await connection.execute("CREATE TABLE base (id integer PRIMARY KEY, value integer)")
     started = time.perf_counter()
     for number in range(_COMMITS):

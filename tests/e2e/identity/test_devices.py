@@ -4,7 +4,6 @@ from uuid import UUID
 
 import pytest
 
-from offline_protocol.keys import SoftwareSigner
 from server.identity import suspend_device
 from server.kit.schema import from_base64url, to_base64url
 from server.kit.unit_of_work import UnitOfWork
@@ -118,7 +117,13 @@ async def test_a_bound_session_cannot_move_to_another_key(ada: Person) -> None:
 async def test_one_key_enrolled_at_the_same_time_is_one_device(ada: Person) -> None:
     first = await ada.join()
     sessions = [first, *[await ada.sign_in() for _ in range(4)]]
-    answers = await asyncio.gather(*(session.enrol(signer()) for session in sessions))
+    documents = [await session.enrolment(signer()) for session in sessions]
+    answers = await asyncio.gather(
+        *(
+            session.call("POST", "/v1/devices", document)
+            for session, document in zip(sessions, documents, strict=True)
+        )
+    )
     assert [answer.status_code for answer in answers] == [201] * 5
     assert len({answer.json()["device_id"] for answer in answers}) == 1
 
@@ -262,10 +267,16 @@ async def test_a_person_has_at_most_twenty_devices_also_when_enrolling_at_once(
         session = await ada.sign_in()
         assert (await session.enrol(signer(number))).status_code == 201
         sessions.append(session)
-    rest: list[tuple[Device, SoftwareSigner]] = [
-        (await ada.sign_in(), signer(number)) for number in range(20, 24)
+    rest = [await ada.sign_in() for _ in range(4)]
+    documents = [
+        await session.enrolment(signer(number)) for number, session in enumerate(rest, start=20)
     ]
-    answers = await asyncio.gather(*(session.enrol(key) for session, key in rest))
+    answers = await asyncio.gather(
+        *(
+            session.call("POST", "/v1/devices", document)
+            for session, document in zip(rest, documents, strict=True)
+        )
+    )
     codes = sorted(answer.json().get("code", "enrolled") for answer in answers)
     assert codes == ["enrolled", "too_many_devices", "too_many_devices", "too_many_devices"]
     first = sessions[0].tokens["device_id"]

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from client_sdk.core import State
-from client_sdk.errors import LinkClosed
+from client_sdk.errors import LinkClosed, StoreFull
 from client_sdk.testing import Issuer, SeededEntropy, new_wallet
 from client_sdk.transports import lan
+from client_sdk.views import ExchangeView
 from client_sdk.wallet import Wallet
 from offline_protocol.handshake import session_public_key
 from tests.integration.client_sdk.devices import Device, issuer_of_today, make_device
 
 ENTROPY = SeededEntropy("lan")
 SECRET = bytes(range(32))
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - listened on for a moment
 
 
 class Proxy:
@@ -228,6 +230,37 @@ async def test_more_guests_than_there_is_room_for_are_sent_away() -> None:
             await reader.readexactly(1)
         for _, writer in connections:
             writer.close()
+
+
+async def test_a_full_disk_is_told_to_the_payee_and_the_payer_stays_in_doubt() -> None:
+    issuer = Issuer()
+    payer, payee = await new_wallet(issuer, "payer", *[40] * 8), await new_wallet(issuer, "payee")
+    async with lan.listening("127.0.0.1", 0) as listener:
+        asked = await payee.request_payment(320, "EUR", transports=(listener.address,))
+        connection = payee.book.store._connection
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        big = await payer.pay(asked.frame)
+        paid, taken = await asyncio.gather(
+            payer.deliver(big.id),
+            payee.listen(listener, asked.exchange.id),
+            return_exceptions=True,
+        )
+    assert isinstance(taken, StoreFull)
+    assert isinstance(paid, ExchangeView)
+    assert paid.words == "sent, not confirmed"
+    connection.execute("PRAGMA max_page_count = 100000")
+    got = await payee.receive(await payer.frame_of(big.id))
+    assert got.answer == "paid"
+    await payer.close()
+    await payee.close()
+
+
+async def test_a_listener_on_all_addresses_tells_one_that_can_be_reached() -> None:
+    async with lan.listening(EVERYWHERE, 0) as listener:
+        host, port = lan.split_address(listener.address)
+        assert host == lan.local_address() != EVERYWHERE
+        assert port == listener.bound[1]
 
 
 async def test_where_nobody_listens_nothing_is_sent() -> None:

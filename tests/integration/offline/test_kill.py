@@ -22,7 +22,7 @@ DEATHS = 6
 
 
 async def _run(plan: dict[str, Any], path: Path) -> tuple[int | None, str]:
-    path.write_text(json.dumps(plan), encoding="ascii")
+    await asyncio.to_thread(path.write_text, json.dumps(plan), encoding="ascii")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.integration.offline.killed", str(path)),
         cwd=ROOT,
@@ -64,7 +64,7 @@ async def test_a_kill_at_any_statement_and_a_repetition_change_nothing_twice(
     last = ""
     for town in (calm, killed):
         history = await _history(town)
-        last = sorted(history.known)[-1]
+        last = max(history.known)
     device = killed.devices[last]
     records = history.records_of(last)
     statements = await _count(engine, calm.upload(calm.devices[last], records))

@@ -1,9 +1,61 @@
 """What people end up with, to the minor unit."""
 
+import re
+from datetime import timedelta
+from pathlib import Path
+
 from server.ledger import AccountKind
-from server.offline import close_due_roots, collect_debts
+from server.offline import DEFAULT_POLICY, close_due_roots, collect_debts
 from tests.integration.offline.conftest import MakeTown
 from tests.integration.offline.town import AFTER_CLAIM_BY, Town, policy
+
+ROOT = Path(__file__).parents[3]
+
+
+async def test_the_worked_example_of_the_documentation(make_town: MakeTown) -> None:
+    town = make_town(DEFAULT_POLICY)
+    eve = await town.person("eve", money=22_000)
+    bob, cid = await town.person("bob"), await town.person("cid")
+
+    async def row() -> list[int]:
+        held = [await town.held(each) for each in (bob, cid)]
+        return [
+            await town.available(eve),
+            await town.shown(AccountKind.USER_RECEIVABLE, eve.user),
+            await town.available(bob),
+            held[0],
+            await town.available(cid),
+            held[1],
+            await town.shown(AccountKind.HOUSE_OFFLINE_FLOAT),
+            await town.shown(AccountKind.HOUSE_GUARANTEE_FUND),
+        ]
+
+    (voucher,) = await town.issue(eve, 20_000)
+    rows = [await row()]
+    for payee in (bob, cid):
+        await town.sync(payee, payee.claim(eve.pay(voucher, payee, 0, 15_000), town.keys))
+        rows.append(await row())
+    town.clock.advance(AFTER_CLAIM_BY)
+    await close_due_roots(town.uow)
+    rows.append(await row())
+    await town.top_up(eve.user, 10_000)
+    await collect_debts(town.uow)
+    rows.append(await row())
+
+    assert rows == _table("docs/settlement.md", "| step |")
+
+
+def _table(page: str, head: str) -> list[list[int]]:
+    """Return the figures of a table, in minor units, without its first column."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(head))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        cells = line.split("|", 2)[2]
+        rows.append([round(float(figure) * 100) for figure in re.findall(r"-?\d+\.\d+", cells)])
+    return rows
 
 
 async def test_value_moves_offline_and_a_claim_brings_it_to_the_payee(town: Town) -> None:
@@ -154,6 +206,38 @@ async def test_beyond_the_fund_the_issuer_bears_what_the_instant_limit_promised(
     await town.audit()
 
 
+async def test_the_short_fund_of_the_documentation(make_town: MakeTown) -> None:
+    town = make_town(policy(voucher=20_000, user=10_000, fund=1_000))
+    eve = await town.person("eve", money=15_000)
+    bob, cid = await town.person("bob"), await town.person("cid")
+    (voucher,) = await town.issue(eve, 15_000)
+    for payee in (bob, cid):
+        await town.sync(payee, payee.claim(eve.pay(voucher, payee, 0, 15_000), town.keys))
+    town.clock.advance(AFTER_CLAIM_BY)
+    await close_due_roots(town.uow, town.policy)
+
+    steps = []
+    for money in (0, 4_000, 10_000, 1_000):
+        if money:
+            await town.top_up(eve.user, money)
+            await collect_debts(town.uow, town.policy)
+        steps.append(
+            (
+                await town.available(bob),
+                await town.available(cid),
+                await town.shown(AccountKind.HOUSE_OFFLINE_LOSS),
+                await town.shown(AccountKind.HOUSE_GUARANTEE_FUND),
+            )
+        )
+        await town.check()
+    assert steps == [
+        (10_000, 10_000, 4_000, -1_000),
+        (10_000, 10_000, 0, -1_000),
+        (15_000, 15_000, 0, -1_000),
+        (15_000, 15_000, 0, 0),
+    ]
+
+
 async def test_a_credit_above_the_instant_limit_is_held_until_claim_by(
     make_town: MakeTown,
 ) -> None:
@@ -267,3 +351,35 @@ async def test_a_return_gives_the_value_back_and_harms_nobody(town: Town) -> Non
     assert await town.available(bob) == 0
     assert (await town.report()).forks == 0
     await town.check()
+
+
+async def test_what_was_final_stays_when_the_cheats_own_credit_falls_later(
+    make_town: MakeTown,
+) -> None:
+    town = make_town(policy(user=0, fund=0))
+    eve = await town.person("eve", money=200, role="merchant")
+    bob, cid, dan = [await town.person(name) for name in ("bob", "cid", "dan")]
+    (first,) = await town.issue(eve, 100)
+    for_bob, for_cid = eve.pay(first, bob, 0, 100), eve.pay(first, cid, 0, 100)
+    claims = [bob.claim(for_bob, town.keys), cid.claim(for_cid, town.keys)]
+    town.clock.advance(timedelta(days=10))
+    (second,) = await town.issue(eve, 100)
+    for_dan, own = eve.pay(second, dan, 0, 100), eve.claim(second, town.keys)
+    await town.sync(bob, *claims)
+    town.clock.advance(timedelta(days=35))
+    await close_due_roots(town.uow, town.policy)
+    assert [await town.available(bob), await town.available(cid)] == [50, 50]
+
+    await town.sync(cid, own)
+    assert [await town.available(bob), await town.available(cid)] == [100, 100]
+    assert await town.shown(AccountKind.USER_RECEIVABLE, eve.user) == 0
+    await town.sync(dan, dan.claim(for_dan, town.keys))
+
+    assert [await town.available(bob), await town.available(cid)] == [100, 100]
+    assert await town.shown(AccountKind.USER_RECEIVABLE, eve.user) == 100
+    assert await town.held(dan) == 100
+    await town.check()
+    town.clock.advance(AFTER_CLAIM_BY)
+    await close_due_roots(town.uow, town.policy)
+    assert await town.available(dan) == 100
+    await town.audit()

@@ -294,6 +294,10 @@ class Town:
         ref = AccountRef(AccountKind.USER_AVAILABLE, currency, device.user, self.tenant)
         return (await self.uow.read(lambda tx: balance(tx, ref))).available
 
+    async def held(self, device: Device) -> int:
+        ref = AccountRef(AccountKind.USER_AVAILABLE, CURRENCY, device.user, self.tenant)
+        return (await self.uow.read(lambda tx: balance(tx, ref))).held
+
     async def shown(self, kind: AccountKind, user: UUID | None = None) -> int:
         ref = AccountRef(kind, CURRENCY, user, self.tenant)
         return (await self.uow.read(lambda tx: balance(tx, ref))).shown

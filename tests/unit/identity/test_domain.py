@@ -1,4 +1,6 @@
+import re
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -74,3 +76,12 @@ def test_every_role_is_in_the_matrix_and_an_admin_has_no_money() -> None:
     assert set(PERMISSIONS) == set(Role)
     assert "own_money" not in PERMISSIONS[Role.ADMIN]
     assert "read_accounts" not in PERMISSIONS[Role.USER]
+
+
+def test_the_documentation_shows_the_matrix_as_it_is() -> None:
+    page = Path(__file__).parents[3] / "docs" / "identity.md"
+    rows = re.findall(
+        r"^\| (\w+) \| ([a-z_, ]+) \|$", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    shown = {name: set(text.split(", ")) for name, text in rows if name in set(Role)}
+    assert shown == {role.value: set(granted) for role, granted in PERMISSIONS.items()}

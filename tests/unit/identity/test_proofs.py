@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litestar.testing import RequestFactory
 
-from server.identity.authenticator import call_facts
+from server.identity.calls import call_facts
 from server.identity.errors import ProofInvalid, ProofOutOfTime
 from server.identity.proofs import CallFacts, same_target, verify_proof
 from tests.factories.identity import make_proof, signer

@@ -1,0 +1,77 @@
+"""Many devices at once, and other movements of the same balances in between."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from server.ledger import AccountKind
+from server.ledger import balance as true_balance
+from server.offline import collect_debts
+from server.offline.schemas import SyncAnswer
+from tests.integration.offline.conftest import MakeTown
+from tests.integration.offline.histories import live
+from tests.integration.offline.town import Town
+
+
+async def test_devices_that_synchronise_at_the_same_time_settle_as_one_after_another(
+    make_town: MakeTown,
+) -> None:
+    calm, busy = make_town(tenant=1), make_town(tenant=2)
+    for town in (calm, busy):
+        history = await live(town, random.Random("busy"), people=6, cheats=2, steps=60)
+    for name in history.known:
+        await calm.upload(calm.devices[name], history.records_of(name))
+    uploads = [
+        (name, history.records_of(name)[start : start + 10])
+        for name in history.known
+        for start in range(0, len(history.records_of(name)), 10)
+    ]
+    random.Random("order").shuffle(uploads)
+    answers: list[SyncAnswer] = await asyncio.gather(
+        *(busy.upload(busy.devices[name], records) for name, records in uploads)
+    )
+    assert len(answers) == len(uploads)
+    assert await busy.state() == await calm.state()
+    await busy.audit()
+
+
+async def test_money_cannot_move_offline_twice_at_the_same_time(town: Town) -> None:
+    ada = await town.person("ada", money=100)
+    outcomes = await asyncio.gather(
+        *(town.issue(ada, 60) for _ in range(4)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, list) for outcome in outcomes) == 1
+    assert await town.available(ada) == 40
+    await town.check()
+
+
+async def test_a_balance_that_falls_while_a_debt_is_taken_starts_it_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eve = await town.person("eve", money=130)
+    bob, cid = await town.person("bob"), await town.person("cid")
+    (voucher,) = await town.issue(eve, 100)
+    for payee in (bob, cid):
+        await town.sync(payee, payee.claim(eve.pay(voucher, payee, 0, 80), town.keys))
+    assert await town.available(eve) == 0
+    await town.top_up(eve.user, 20)
+    reads = 0
+
+    async def stale_once(*arguments: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        found = await true_balance(*arguments)
+        if reads == 1:
+            return type(found)(found.ref, found.posted + 15, found.held, found.version)
+        return found
+
+    monkeypatch.setattr("server.offline.currency_settlement.balance", stale_once)
+    assert await collect_debts(town.uow, town.policy) == 1
+
+    assert reads == 2
+    assert await town.available(eve) == 0
+    assert await town.shown(AccountKind.USER_RECEIVABLE, eve.user) == 30
+    await town.check()
+    await town.audit()
