@@ -24,6 +24,7 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "migrate": "Bring the server's database schema up to date.",
     "settings": "List the server's settings.",
     "keys": "Make and show the issuer's keys.",
+    "role": "Give a person a role.",
     "messages": "Show what the sandbox wrote instead of sending it.",
     "verify-ledger": "Check the ledger's chain and totals.",
     "trial-balance": "Show the trial balance of the ledger.",

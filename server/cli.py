@@ -6,6 +6,7 @@ Imports stand inside the commands so that `tallystick --help` answers at once.
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from server.kit.unit_of_work import Tx
+    from server.kit.unit_of_work import Tx, UnitOfWork
+    from server.offline import IssuerKeys
     from server.settings import Settings
 
 T = TypeVar("T")
@@ -34,15 +36,20 @@ def _settings() -> "Settings":
         _fail(str(error))
 
 
-def _read(query: "Callable[[Tx], Awaitable[T]]") -> T:
-    """Run one query against the database of the settings."""
+def _with_database(work: "Callable[[UnitOfWork], Awaitable[T]]") -> T:
+    """Do one thing with the database of the settings.
+
+    A refusal ends the command with its text.
+    """
     from server.kit.clock import SystemClock
     from server.kit.db import create_engine
+    from server.kit.errors import TallyError
     from server.kit.ids import SystemIds
     from server.kit.unit_of_work import UnitOfWork
     from server.migrations import is_current
 
     settings = _settings()
+    _need_database(settings)
 
     async def run() -> T:
         clock = SystemClock()
@@ -50,12 +57,18 @@ def _read(query: "Callable[[Tx], Awaitable[T]]") -> T:
         try:
             if not await is_current(engine):
                 _fail("The database schema is not current. Run `tallystick migrate` first.")
-            return await UnitOfWork(engine, clock=clock, ids=SystemIds(clock)).read(query)
+            return await work(UnitOfWork(engine, clock=clock, ids=SystemIds(clock)))
         finally:
             await engine.dispose()
 
-    _need_database(settings)
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except TallyError as error:
+        _fail(f"{error.detail} {error.fix or ''}".strip())
+
+
+def _read(query: "Callable[[Tx], Awaitable[T]]") -> T:
+    return _with_database(lambda uow: uow.read(query))
 
 
 def _need_database(settings: "Settings") -> None:
@@ -65,6 +78,17 @@ def _need_database(settings: "Settings") -> None:
             f"There is no database at {path}. Set TALLYSTICK_DATA_DIR or TALLYSTICK_DATABASE_URL, "
             "or start a server with `tallystick serve`."
         )
+
+
+def _load_issuer_keys(settings: "Settings") -> "IssuerKeys":
+    from server.kit.clock import SystemClock
+    from server.master_key import load_vault
+    from server.offline import IssuerKeysMissing, load_issuer_keys
+
+    try:
+        return load_issuer_keys(settings.keys_dir, load_vault(settings), SystemClock())
+    except IssuerKeysMissing as error:
+        _fail(str(error))
 
 
 @click.command()
@@ -214,14 +238,9 @@ def keys_init(issuer: str) -> None:
 @_as_json
 def keys_show(*, as_json: bool) -> None:
     """Show the public part of the issuer's keys."""
-    from server.kit.clock import SystemClock
-    from server.master_key import load_vault
-    from server.offline import describe_issuer_keys, load_issuer_keys
+    from server.offline import describe_issuer_keys
 
-    chosen = _settings()
-    rows = describe_issuer_keys(
-        load_issuer_keys(chosen.keys_dir, load_vault(chosen), SystemClock())
-    )
+    rows = describe_issuer_keys(_load_issuer_keys(_settings()))
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -229,27 +248,66 @@ def keys_show(*, as_json: bool) -> None:
         click.echo(f"{name}: {value}")
 
 
-@click.command("verify-ledger")
-@_as_json
-def verify_ledger(*, as_json: bool) -> None:
-    """Recompute the whole ledger and say whether anything was changed.
+@click.command()
+@click.argument("username")
+@click.argument("role", type=click.Choice(["user", "merchant", "support", "compliance", "admin"]))
+def role(username: str, role: str) -> None:
+    """Give a person a role. It holds from their next call on.
 
-    Checks every posting and balance, that each currency sums to zero, and the hash chain over all
-    sealed entries. Ends with status 1 when something does not hold.
+    A merchant's devices carry their name in their certificate, so that a payer sees who is paid.
 
     \b
     Example:
+      tallystick role corner_shop merchant
+    """
+    from server.identity import Role, set_role
+
+    tenant = _settings().tenant
+    user = _with_database(
+        lambda uow: uow.run(lambda tx: set_role(tx, tenant, username, Role(role)))
+    )
+    click.echo(f"{user.username} is {user.role} now.")
+
+
+@click.command("verify-ledger")
+@click.option(
+    "--head",
+    metavar="NUMBER:HASH",
+    help="A seal that was kept elsewhere; it must still be there unchanged.",
+)
+@_as_json
+def verify_ledger(*, head: str | None, as_json: bool) -> None:
+    """Recompute the whole ledger and say whether anything was changed.
+
+    Checks every posting and balance, that each currency sums to zero, and the hash chain over all
+    sealed entries with its signatures. Ends with status 1 when something does not hold. Keep the
+    last seal it prints somewhere else: against somebody who holds the database and the keys, only
+    a kept head helps.
+
+    \b
+    Examples:
       TALLYSTICK_DATA_DIR=var tallystick verify-ledger
+      tallystick verify-ledger --head 17:9f2c...
     """
     from server.ledger import verify_ledger as verify
 
-    report = _read(verify)
+    chosen = _settings()
+    heads = {} if head is None else {chosen.tenant: _parse_head(head)}
+    keys = [_load_issuer_keys(chosen).checkpoint_signer.public_key]
+    report = _read(lambda tx: verify(tx, trusted_keys=keys, kept_heads=heads))
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
         click.echo(report.as_text())
     if not report.sound:
         raise SystemExit(1)
+
+
+def _parse_head(text: str) -> tuple[int, bytes]:
+    number, _, digest = text.partition(":")
+    if not (re.fullmatch(r"[0-9]{1,18}", number) and re.fullmatch(r"[0-9a-f]{64}", digest)):
+        _fail("--head is a seal's number, a colon and its hash in hex, as verify-ledger prints it.")
+    return int(number), bytes.fromhex(digest)
 
 
 @click.command("trial-balance")

@@ -104,9 +104,10 @@ async def verify_ledger(
         report.breaks += [Break(check.code, check.rule, row[0], _name(row[1])) for row in rows]
     await _check_assets(tx, report)
     trusted = None if trusted_keys is None else {key.encode() for key in trusted_keys}
-    for tenant in await _tenants(tx):
+    heads = kept_heads or {}
+    for tenant in sorted({*await _tenants(tx), *heads}):
         chain = _ChainCheck(tx, report, tenant, trusted)
-        await chain.run((kept_heads or {}).get(tenant))
+        await chain.run(heads.get(tenant))
     return report
 
 

@@ -107,6 +107,10 @@ class ServerProcess:
         """Let the server go on without us."""
         self._process = None
 
+    def run(self, *arguments: str) -> None:
+        """Run one of the server's own commands on its data."""
+        _run_to_end([program(), *arguments], environment(self.settings))
+
     def operator(self, *arguments: str) -> dict[str, Any]:
         """Run one of the server's own commands on its data and return its JSON."""
         return _run([program(), *arguments, "--json"], environment(self.settings))
@@ -180,6 +184,10 @@ def check_proof(proof: Path, key_set: Path) -> dict[str, Any]:
 
 
 def _run(command: list[str], env: Mapping[str, str]) -> dict[str, Any]:
+    return _last_object(_run_to_end(command, env))
+
+
+def _run_to_end(command: list[str], env: Mapping[str, str]) -> str:
     done = subprocess.run(
         command,
         env=dict(env),
@@ -194,7 +202,7 @@ def _run(command: list[str], env: Mapping[str, str]) -> dict[str, Any]:
         raise DemoFailed(
             f"tallystick {shown}: status {done.returncode}\n{done.stdout}{done.stderr}"
         )
-    return _last_object(done.stdout)
+    return done.stdout
 
 
 def _last_object(text: str) -> dict[str, Any]:

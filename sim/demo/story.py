@@ -83,6 +83,8 @@ class Story:
         for person in PEOPLE:
             with self.stage.doing(f"{person.name.capitalize()} registers and enrols a device."):
                 register(person, self.server.url, self.server.data_dir / "spool")
+                if person is not SHOPPER:
+                    self.server.run("role", person.username, "merchant")
                 device = self.devices[person]
                 device.run("init")
                 device.run(
@@ -115,6 +117,7 @@ class Story:
         with self.stage.doing(f"{payer.name.capitalize()} reads its pixels and shows a payment."):
             shown = giver.run("pay", "--qr", request, "--qr-out", payment, "--yes")
             self._note_hops(shown["text"])
+        self.stage.say(f"It was asked to pay {shown['exchange']['peer_name']}, a certified name.")
         with self.stage.doing(f"{payee.name.capitalize()} checks every signature: paid."):
             answer = taker.run("receive", "--qr", payment, "--qr-out", receipt)
             self._note_paid(payer, payee, answer["exchange"])
@@ -251,19 +254,19 @@ class Story:
         euro = next(item for item in report["currencies"] if item["currency"] == "EUR")
         self.stage.table(
             "Offline money",
-            ("float", "open vouchers", "fund paid", "debts booked", "recovered"),
+            ("float", "open vouchers", "debt booked", "recovered", "paid by the fund"),
             [
                 (
                     _money(euro["offline_float"]),
                     _money(euro["open_vouchers"]),
-                    _money(euro["recovered"] - euro["guarantee_fund"]),
                     _money(euro["recovered"] + euro["debts"]),
                     _money(euro["recovered"]),
+                    _money(-euro["guarantee_fund"]),
                 )
             ],
         )
         self.stage.say(
-            f"{_money(euro['recovered'])} were taken back from the shopper's account at once, "
+            f"The shopper is charged: {_money(euro['recovered'])} came out of the account at once, "
             f"{_money(euro['debts'])} are still owed."
         )
         trial = self.server.operator("trial-balance")
