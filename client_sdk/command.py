@@ -7,6 +7,7 @@ installed stays in the list, with a hint instead of its help.
 import sys
 from collections.abc import Mapping
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Final
 
 import click
@@ -31,7 +32,11 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "offline-report": "Show what is outstanding offline.",
     "demo": "Watch people pay offline, one cheat, and everything settle.",
 }
-EXTRAS: Final[Mapping[str, str]] = {"server": "server", "sim": "demo"}
+EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
+    "server": ("server", "litestar"),
+    "sim": ("demo", "rich"),
+}
+"""By package: the extra that it needs, and a module that only the extra brings."""
 
 
 class LazyGroup(click.Group):
@@ -52,21 +57,36 @@ class LazyGroup(click.Group):
             raise click.ClickException(f"The entry point {cmd_name!r} is no command.")
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List names and summaries without loading any command."""
-        rows = [(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)]
+        ready: list[tuple[str, str]] = []
+        waiting: dict[str, list[str]] = {}
+        for name, point in sorted(_entry_points().items()):
+            extra = _extra_missing_for(point)
+            if extra is None:
+                ready.append((name, SUMMARIES.get(name, "")))
+            else:
+                waiting.setdefault(extra, []).append(name)
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(ready)
+        for extra, names in waiting.items():
+            with formatter.section(f"After `pip install '{DISTRIBUTION}[{extra}]'`"):
+                formatter.write_text(", ".join(names))
 
 
 def _entry_points() -> dict[str, metadata.EntryPoint]:
     return {point.name: point for point in metadata.entry_points(group=GROUP)}
 
 
+def _extra_missing_for(point: metadata.EntryPoint) -> str | None:
+    extra, module = EXTRAS.get(point.module.partition(".")[0], ("", ""))
+    return extra if module and find_spec(module) is None else None
+
+
 def _missing(point: metadata.EntryPoint, error: ModuleNotFoundError) -> click.Command:
     """A command that says how to install what it needs."""
     package = point.module.partition(".")[0]
-    extra = EXTRAS.get(package, package)
+    extra, _ = EXTRAS.get(package, (package, ""))
     hint = (
         f"`{point.name}` needs the package {error.name!r}, which is not installed. "
         f"Install it with: pip install '{DISTRIBUTION}[{extra}]'"

@@ -44,4 +44,5 @@ def test_the_bare_wheel_brings_a_working_wallet_and_nothing_for_servers(tmp_path
     assert run(str(home / "bin" / "python"), "-c", _USE).strip() == "Wallet"
     help_text = run(str(home / "bin" / "tallystick"), "--help")
     assert "wallet" in help_text
-    assert "tallystick[server]" in help_text, "commands that need an extra say which"
+    for extra in ("server", "demo"):
+        assert f"pip install 'tallystick[{extra}]'" in help_text, "what is hidden says its extra"
