@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from client_sdk.ambient import Clock, Entropy, SystemClock, system_entropy
 from client_sdk.book import Book
 from client_sdk.core import State
-from client_sdk.errors import InvalidAmount, LinkClosed, UnreadableMessage
+from client_sdk.errors import InvalidAmount, LinkClosed, UnknownExchange, UnreadableMessage
 from client_sdk.flows import meeting
 from client_sdk.flows.engine import Engine
 from client_sdk.flows.evidence import learn_proof
@@ -321,9 +321,12 @@ class OfflineWallet:
         """Connect to where the payee of a payment listens, send the stored bytes, and wait.
 
         Raises:
+            UnknownExchange: this is no payment of this wallet.
             LinkClosed: nobody could be reached there; nothing was sent this time.
         """
         payment = self.book.exchange(exchange_id)
+        if payment.role is not Role.PAY:
+            raise UnknownExchange("This is no payment to hand over.")
         request = unseal(PaymentRequest, payment.request).body
         failure = LinkClosed("The request names no address in the local network.")
         for address in request.transports:
@@ -336,6 +339,9 @@ class OfflineWallet:
                     session_key=request.session_key,
                     entropy=self.book.entropy,
                 )
+            except lan.InvalidAddress as error:
+                failure = LinkClosed(f"The request names an address that is none: {error.detail}")
+                continue
             except LinkClosed as error:
                 failure = error
                 continue

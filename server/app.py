@@ -4,27 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from importlib import metadata, resources
 
-from litestar import Litestar, Router
+from litestar import Litestar
 from litestar.connection import Request
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.static_files import create_static_files_router
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from server.identity import SessionAuthenticator
 from server.identity.controllers import IDENTITY_ROUTES
-from server.kit.auth import OPEN_ROUTE, Caller, caller_of, signed_in
+from server.kit.api_page import openapi_config, show_asset
+from server.kit.auth import Caller, caller_of, signed_in
 from server.kit.clock import Clock, SystemClock
 from server.kit.crypto import Vault
 from server.kit.db import create_engine
 from server.kit.health import Check, HealthController
-from server.kit.http import EXCEPTION_HANDLERS, CorrelationMiddleware
+from server.kit.http import EXCEPTION_HANDLERS, CorrelationMiddleware, add_safe_headers
 from server.kit.ids import Ids, SystemIds
 from server.kit.messaging import MessageSender, SpoolSender
 from server.kit.strict_json import BODY_BYTES_MAX, check_body
@@ -39,15 +35,7 @@ from server.payments.controllers import PAYMENT_ROUTES
 from server.settings import Settings
 from server.worker import Background
 
-API_PAGE = "/docs"
 _log = get_logger(__name__)
-_ASSETS = "/docs-assets"
-_DESCRIPTION = """
-A money backend that keeps working when the network does not.
-
-Amounts are whole minor units beside a currency code; times are UTC. A refusal is a problem document
-(RFC 9457) with a stable `code`. Requests that move money carry an `Idempotency-Key`.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +55,7 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
     """Return the application. Nothing is opened before its lifespan begins.
 
     Raises:
-        SettingsError: the master key file is damaged.
+        SettingsError: the master key file is damaged or missing.
         IssuerKeysMissing: the issuer's keys are incomplete or do not open.
     """
     ports = ports or Ports()
@@ -107,12 +95,13 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
             *IDENTITY_ROUTES,
             *PAYMENT_ROUTES,
             *OFFLINE_ROUTES,
-            _api_page_assets(),
+            show_asset,
         ],
         lifespan=[lifespan],
         middleware=[CorrelationMiddleware(ids)],
         guards=[signed_in(authenticator)],
         before_request=check_body,
+        before_send=[add_safe_headers],
         exception_handlers=EXCEPTION_HANDLERS,
         dependencies=_provide(
             {
@@ -127,7 +116,7 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
             }
         )
         | {"caller": Provide(_caller, sync_to_thread=False)},
-        openapi_config=_openapi(),
+        openapi_config=openapi_config(),
         request_max_body_size=BODY_BYTES_MAX,
         logging_config=None,
     )
@@ -168,43 +157,3 @@ def _readiness(engine: AsyncEngine, uow: UnitOfWork) -> dict[str, Check]:
             raise RuntimeError("the database schema is not current")
 
     return {"database": database, "schema": schema}
-
-
-def _openapi() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Tallystick",
-        version=metadata.version("tallystick"),
-        description=_DESCRIPTION,
-        openapi_router=Router(
-            API_PAGE, route_handlers=[], opt={OPEN_ROUTE: True}, include_in_schema=False
-        ),
-        security=[{"access_token": []}],
-        components=Components(
-            security_schemes={
-                "access_token": SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    bearer_format="JWT",
-                    description="The access token of POST /v1/sessions. A token that is bound to a "
-                    "device is sent as 'DPoP' with a proof of its key (RFC 9449).",
-                )
-            }
-        ),
-        render_plugins=[
-            SwaggerRenderPlugin(
-                path="/",
-                js_url=f"{_ASSETS}/swagger-ui-bundle.js",
-                css_url=f"{_ASSETS}/swagger-ui.css",
-                standalone_preset_js_url=f"{_ASSETS}/swagger-ui-standalone-preset.js",
-                favicon=f'<link rel="icon" type="image/png" href="{_ASSETS}/favicon-32x32.png">',
-            )
-        ],
-    )
-
-
-def _api_page_assets() -> Router:
-    """Serve the API page's scripts ourselves: the page must work without the internet too."""
-    folder = str(resources.files("swagger_ui") / "static")
-    return create_static_files_router(
-        _ASSETS, [folder], include_in_schema=False, opt={OPEN_ROUTE: True}
-    )

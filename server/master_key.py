@@ -11,9 +11,17 @@ def load_vault(settings: Settings) -> Vault:
     """Return the vault of this installation.
 
     Raises:
-        SettingsError: the key file is damaged.
+        SettingsError: the key file is damaged, or missing where keys were sealed with it.
     """
-    return Vault(settings.master_key or _key_file(settings.data_dir / "master.key"))
+    if settings.master_key:
+        return Vault(settings.master_key)
+    path = settings.data_dir / "master.key"
+    if settings.keys_dir.exists() and not path.exists():
+        raise SettingsError(
+            f"{path} is missing, and the issuer's keys were sealed with a master key. "
+            "Restore it from a backup, or set TALLYSTICK_MASTER_KEY."
+        )
+    return Vault(_key_file(path))
 
 
 def _key_file(path: Path) -> bytes:

@@ -5,14 +5,26 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
+from phonenumbers import SUPPORTED_REGIONS
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from server.kit.crypto import MASTER_KEY_BYTES
 
 PREFIX = "TALLYSTICK_"
+_DATABASES = ("sqlite+aiosqlite", "postgresql+asyncpg")
+_RANGES: Mapping[str, range] = {
+    "database_pool_size": range(1, 1001),
+    "port": range(65_536),
+    "tenant": range(1, 2**31),
+    "background_interval_ms": range(10, 3_600_001),
+}
 
 
 class SettingsError(Exception):
@@ -86,8 +98,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         if environ.get(name)
     }
     settings = Settings(**values)  # type: ignore[arg-type]
-    if settings.card_gateway != "sandbox":
-        raise SettingsError("TALLYSTICK_CARD_GATEWAY: the only gateway so far is 'sandbox'.")
+    _check(settings)
     return settings
 
 
@@ -102,6 +113,37 @@ def settings_table() -> list[tuple[str, str, str]]:
         )
         for item in fields(Settings)
     ]
+
+
+def _check(settings: Settings) -> None:
+    """Refuse values of the right kind that nothing could be done with."""
+    for name, allowed in _RANGES.items():
+        if getattr(settings, name) not in allowed:
+            raise SettingsError(
+                f"{PREFIX}{name.upper()} must be from {allowed[0]} to {allowed[-1]}."
+            )
+    if settings.log_level not in {"debug", "info", "warning", "error"}:
+        raise SettingsError("TALLYSTICK_LOG_LEVEL must be debug, info, warning or error.")
+    if settings.database_url and not _is_database(settings.database_url):
+        raise SettingsError(
+            "TALLYSTICK_DATABASE_URL must be sqlite+aiosqlite:///FILE or "
+            "postgresql+asyncpg://USER@HOST/NAME."
+        )
+    if settings.public_url and not re.fullmatch(
+        r"https?://[^\s/?#@]+(/[^\s?#]*)?", settings.public_url
+    ):
+        raise SettingsError("TALLYSTICK_PUBLIC_URL must be http:// or https:// and a host.")
+    if settings.phone_region not in SUPPORTED_REGIONS:
+        raise SettingsError("TALLYSTICK_PHONE_REGION must be a country, such as TR.")
+    if settings.card_gateway != "sandbox":
+        raise SettingsError("TALLYSTICK_CARD_GATEWAY: the only gateway so far is 'sandbox'.")
+
+
+def _is_database(address: str) -> bool:
+    try:
+        return make_url(address).drivername in _DATABASES
+    except (ArgumentError, ValueError):
+        return False
 
 
 def _parse(name: str, text: str, default: object) -> object:

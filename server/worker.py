@@ -38,7 +38,7 @@ class Background:
         self._stopping = asyncio.Event()
         self._jobs: dict[str, Job] = {
             "deliver_messages": lambda: deliver_messages(uow, messages, vault),
-            "resume_top_ups": lambda: resume_top_ups(uow, cards),
+            "resume_top_ups": lambda: resume_top_ups(uow, cards, tenant=settings.tenant),
             "close_due_roots": lambda: close_due_roots(uow),
             "expire_holds": lambda: expire_holds(uow, tenant=settings.tenant),
             "seal_ledger": lambda: seal_once(

@@ -29,6 +29,8 @@ KINDS: Final = {
     Role.RETURN: TransferKind.RETURN,
     Role.CLAIM: TransferKind.CLAIM,
 }
+HOP_BYTES_MAX: Final = 512
+"""More than a transfer with its signer's certificate ever adds to a payment."""
 FRAMES: Final = {Role.PAY: FrameKind.PAYMENT, Role.RETURN: FrameKind.RETURN}
 _SOURCE_INPUT: Final = {
     Role.PAY: Input.SPEND,
@@ -106,10 +108,16 @@ class Engine:
 
     def _reserve(self, exchange: Exchange, work: Work) -> Exchange:
         """Take the intervals and fix every byte that will be signed, in one transaction."""
-        book = self._book
-        certificate = book.stored_certificate()
+        certificate = self._book.stored_certificate()
         if certificate is None:
             raise NotEnrolled("This wallet has no device certificate yet.")
+        with self._book.store.write("reserve") as tx:
+            return self._reserve_within(tx, exchange, work, certificate.envelope)
+
+    def _reserve_within(
+        self, tx: StoreTx, exchange: Exchange, work: Work, certificate: bytes
+    ) -> Exchange:
+        book = self._book
         sequence = book.number(b"next_sequence", FIRST_SEQUENCE)
         touched: dict[bytes, Holding] = {}
         drafts: list[Draft] = []
@@ -132,15 +140,14 @@ class Engine:
         locked = replace(
             exchange,
             drafts=tuple(drafts),
-            certificate=certificate.envelope,
+            certificate=certificate,
             vouchers=tuple(sorted({holding.voucher for holding in touched.values()})),
         )
-        with book.store.write("reserve") as tx:
-            tx.put("single", b"next_sequence", sequence + len(drafts))
-            for holding in touched.values():
-                book.put_holding(tx, holding)
-            self._mark_sources(tx, locked, {holding.exchange for holding in touched.values()})
-            book.put_exchange(tx, locked)
+        tx.put("single", b"next_sequence", sequence + len(drafts))
+        for holding in touched.values():
+            book.put_holding(tx, holding)
+        self._mark_sources(tx, locked, {holding.exchange for holding in touched.values()})
+        book.put_exchange(tx, locked)
         return locked
 
     def _mark_sources(self, tx: StoreTx, outgoing: Exchange, sources: set[bytes]) -> None:

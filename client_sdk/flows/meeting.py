@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from typing import Final
+
 from client_sdk.book import Book
 from client_sdk.core import UNCONFIRMED, State
 from client_sdk.errors import LinkClosed, StoreError, WalletError
@@ -20,6 +22,9 @@ from client_sdk.transports.lan import LanLink, LanListener
 from client_sdk.trust import read_message
 from offline_protocol.errors import ProtocolError
 from offline_protocol.frames import FrameKind, Refusal, pack
+
+ANSWERS_MAX: Final = 8
+"""Messages read while waiting for a receipt; who sends more nonsense than this is left."""
 
 
 async def deliver(payer: Payer, exchange_id: bytes, link: Link) -> Exchange:
@@ -33,12 +38,14 @@ async def deliver(payer: Payer, exchange_id: bytes, link: Link) -> Exchange:
     exchange = replace(exchange, refusal="")  # what was said on an earlier connection
     try:
         await link.send(frame)
-        while exchange.state in UNCONFIRMED and not exchange.refusal:
+        for _ in range(ANSWERS_MAX):
+            if exchange.state not in UNCONFIRMED or exchange.refusal:
+                break
             exchange = _take_answer(payer, exchange, await link.receive())
         await link.close()
     except LinkClosed:
         pass
-    return payer.link_lost(exchange) if exchange.state in UNCONFIRMED else exchange
+    return payer.link_lost(exchange_id, exchange.refusal)
 
 
 def _take_answer(payer: Payer, exchange: Exchange, message: bytes) -> Exchange:

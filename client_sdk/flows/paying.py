@@ -1,6 +1,7 @@
 """The payer's side: from somebody's request to signed bytes, and what comes back for them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from client_sdk.book import Book
@@ -13,14 +14,14 @@ from client_sdk.errors import (
     PaymentRefused,
     UnknownExchange,
 )
-from client_sdk.flows.engine import Engine, Planned, Work
-from client_sdk.holdings import Piece, choose
+from client_sdk.flows.engine import FRAMES, HOP_BYTES_MAX, Engine, Planned, Work
+from client_sdk.holdings import Pick, Piece, choose
 from client_sdk.money import format_amount
 from client_sdk.records import Exchange, Role
 from client_sdk.trust import expect, refusing, trust
 from offline_protocol.certificates import DeviceCertificate
 from offline_protocol.chains import Payment
-from offline_protocol.constants import CHAINS_MAX
+from offline_protocol.constants import CHAINS_MAX, PAYMENT_BYTES_MAX
 from offline_protocol.cose import Signed, unseal
 from offline_protocol.frames import FrameKind, Refusal
 from offline_protocol.receipts import Receipt
@@ -86,6 +87,8 @@ class Payer:
             CertificateExpired: this device has to go online first.
         """
         known = self._known(request)
+        if known is not None and known.state is State.LOCKED:
+            return self._engine.apply(known, Input.CONTINUE).exchange  # a full disk stopped it
         if known is not None:
             return known
         signed = self._verified(request)
@@ -104,6 +107,7 @@ class Payer:
             chains_max=CHAINS_MAX,
             describe=lambda minor: format_amount(minor, body.currency),
         )
+        self._refuse_long_past(picks)
         now = self._book.now()
         exchange = Exchange(
             id=PAY_PREFIX + body.request_id,
@@ -125,17 +129,31 @@ class Payer:
         return self._engine.apply(locked, Input.CONTINUE).exchange
 
     def hand_over(self, exchange_id: bytes) -> tuple[Exchange, bytes]:
-        """Note that the bytes leave now, and give them: the same ones every time."""
+        """Note that the bytes leave now, and give them: the same ones every time.
+
+        Raises:
+            UnknownExchange: it is no payment and no return.
+        """
         exchange = self._book.exchange(exchange_id)
+        if exchange.role not in FRAMES:
+            raise UnknownExchange("This is no payment to hand over.")
         if exchange.state is not State.RETURNED:
             exchange = self._engine.apply(exchange, Input.HAND_OVER).exchange
         frame = self._book.message_out(exchange_id)
         assert frame is not None, "bytes are stored before the state says that they may leave"
         return exchange, frame
 
-    def link_lost(self, exchange: Exchange) -> Exchange:
-        """The connection ended without a receipt: sent, not confirmed."""
-        return self._engine.apply(exchange, Input.LINK_LOST).exchange
+    def link_lost(self, exchange_id: bytes, refusal: str = "") -> Exchange:
+        """A connection ended: sent, not confirmed, unless the answer came by another way.
+
+        Args:
+            exchange_id: the payment.
+            refusal: code of what the payee said instead of a receipt.
+        """
+        exchange = self._book.exchange(exchange_id)
+        if exchange.state not in UNCONFIRMED:
+            return exchange
+        return self._engine.apply(replace(exchange, refusal=refusal), Input.LINK_LOST).exchange
 
     def unconfirmed(self) -> list[Exchange]:
         """Payments that left, or are ready to, and that nobody has confirmed."""
@@ -215,6 +233,16 @@ class Payer:
                 fix="Pay that amount, or ask for another request.",
             )
         return request.amount
+
+    def _refuse_long_past(self, picks: Sequence[Pick]) -> None:
+        """The payment and, if it comes to that, its return have to fit one message."""
+        found = (self._book.holding(pick.holding) for pick in picks)
+        length = sum(len(one.chain) + 2 * HOP_BYTES_MAX for one in found if one is not None)
+        if length > PAYMENT_BYTES_MAX:
+            raise InsufficientFunds(
+                "What would make up this amount has too long a past for one message.",
+                fix="Pay in smaller parts, or sync while online to turn it into new value.",
+            )
 
     def _pieces(
         self, currency: str, amount: int, certificate: Signed[DeviceCertificate]

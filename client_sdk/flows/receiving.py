@@ -1,6 +1,7 @@
 """The payee's side: asking, checking what is handed over, and answering it."""
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -10,18 +11,19 @@ from client_sdk.core import Input, State
 from client_sdk.errors import (
     DoubleSpendFound,
     ExchangeStateError,
+    InvalidRequest,
     LimitExceeded,
     PaymentRefused,
     UnknownExchange,
 )
-from client_sdk.flows.engine import Engine, Planned, Work
+from client_sdk.flows.engine import HOP_BYTES_MAX, Engine, Planned, Work
 from client_sdk.flows.evidence import keep_fork
 from client_sdk.holdings import Interval
 from client_sdk.money import format_amount
 from client_sdk.records import Exchange, Role
 from client_sdk.trust import expect, refusing, trust
 from offline_protocol.chains import Payment
-from offline_protocol.constants import NONCE_BYTES, SESSION_KEY_BYTES
+from offline_protocol.constants import NONCE_BYTES, PAYMENT_BYTES_MAX, SESSION_KEY_BYTES
 from offline_protocol.cose import seal, unseal
 from offline_protocol.errors import PaymentRefused as RuleOfPaymentBroken
 from offline_protocol.frames import FrameKind, pack
@@ -82,6 +84,7 @@ class Payee:
         """Sign and store a payment request; also gives the frame to show.
 
         Raises:
+            InvalidRequest: amount, memo or transports cannot stand in a request.
             CertificateExpired: this device has to go online first.
             LimitExceeded: with this amount the device would hold more than it may.
         """
@@ -96,18 +99,21 @@ class Payee:
             )
         secret = self._book.entropy(SESSION_KEY_BYTES)
         now = self._book.now()
-        body = PaymentRequest(
-            nonce=self._book.entropy(NONCE_BYTES),
-            payee=self._book.signer.public_key,
-            currency=currency,
-            amount=amount,
-            expires_at=now + lifetime_seconds,
-            session_key=session_public_key(secret),
-            epoch=self._book.key_set().epoch_floor,
-            memo=memo,
-            transports=transports,
-            certificate=certificate.envelope,
-        )
+        # Keyboards differ in how they write an accent; a request has one form.
+        memo = None if memo is None else unicodedata.normalize("NFC", memo)
+        with refusing(InvalidRequest, "A memo is one line of at most 280 bytes, or left out."):
+            body = PaymentRequest(
+                nonce=self._book.entropy(NONCE_BYTES),
+                payee=self._book.signer.public_key,
+                currency=currency,
+                amount=amount,
+                expires_at=now + lifetime_seconds,
+                session_key=session_public_key(secret),
+                epoch=self._book.key_set().epoch_floor,
+                memo=memo,
+                transports=transports,
+                certificate=certificate.envelope,
+            )
         signed = seal(body, self._book.signer)
         opened = Exchange(
             id=body.request_id,
@@ -134,7 +140,7 @@ class Payee:
         Raises:
             UnknownExchange: no request of this wallet is named.
             DoubleSpendFound: the payer signed the same value away twice.
-            PaymentRefused: another rule is broken; the code names it. Nothing is stored.
+            PaymentRefused: part of it was received before, it is too long, or another rule is broken; the code names it. Nothing is stored.
         """
         body = expect(message, FrameKind.PAYMENT)
         with refusing(PaymentRefused):
@@ -143,6 +149,7 @@ class Payee:
         for candidate in (asked, self._book.find_exchange(_digest(payment))):
             if candidate is not None and set(candidate.transfers) == set(payment.transfer_ids):
                 return self._answer_again(candidate)
+        self._refuse_what_cannot_return(payment, body)
         problem = self._check(payment, asked)
         self._refuse_fork(payment)
         problem = problem or ("" if asked.state is State.SHOWN else ALREADY_PAID)
@@ -261,6 +268,21 @@ class Payee:
         if again.state is State.RETURNED:
             return Received(again, Answer.SENT_BACK, self._frame(again.undone_by))
         return Received(again, Answer.PAID_BEFORE, self._frame(again.id))
+
+    def _refuse_what_cannot_return(self, payment: Payment, body: bytes) -> None:
+        """A payment may have to be signed back: whole, within one message, and nothing else."""
+        if any(self._book.holding(chain.tip_id) is not None for chain in payment.chains):
+            raise PaymentRefused(
+                "Part of this payment was received before, in another one.",
+                code="received_before",
+                fix="Refuse it: what was paid before stays paid.",
+            )
+        if len(body) + len(payment.chains) * HOP_BYTES_MAX > PAYMENT_BYTES_MAX:
+            raise PaymentRefused(
+                "The payment is so long that it could not be returned.",
+                code="payment_too_long",
+                fix="Let the payer pay in smaller parts, or sync first.",
+            )
 
     def _check(self, payment: Payment, asked: Exchange) -> str:
         """Judge it by all rules; gives the code of a broken rule that asks for a return."""

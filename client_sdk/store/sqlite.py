@@ -49,6 +49,17 @@ def _clear_errors() -> Iterator[None]:
         raise kind(f"The wallet file cannot be used: {error}.") from error
 
 
+def _connected(path: Path | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=1)
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 class StoreTx:
     """One open write transaction; what it reads includes what it wrote."""
 
@@ -157,10 +168,7 @@ class Store:
             with _clear_errors():
                 if path is not None:
                     path.touch(mode=0o600, exist_ok=True)
-                connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=1)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA foreign_keys = ON")
+                connection = _connected(path)
         except OSError as error:
             if lock is not None:
                 lock.release()

@@ -159,7 +159,7 @@ async def connect(
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, UnicodeError) as error:  # the last: a host that cannot be named
         raise LinkClosed(f"Nobody answers at {host}:{port}: {str(error) or 'too slow'}.") from None
     stream = _Stream(reader, writer)
     handshake = Initiator(
@@ -208,7 +208,7 @@ class LanListener:
         listener = cls(host, port, advertise)
         try:
             listener._server = await asyncio.start_server(listener._met, host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise InvalidAddress(f"Cannot listen on {host}:{port}: {error}.") from None
         return listener
 

@@ -6,6 +6,7 @@ from server.identity.device_states import device_by_id, devices_by_keys, suspend
 from server.identity.domain import PERMISSIONS, DeviceStatus, DeviceView, Role, UserView
 from server.identity.jobs import purge
 from server.identity.permissions import may
+from server.identity.settings import public_address
 
 __all__ = [
     "PERMISSIONS",
@@ -19,6 +20,7 @@ __all__ = [
     "find_user",
     "find_user_by_name",
     "may",
+    "public_address",
     "purge",
     "set_role",
     "suspend_device",

@@ -86,4 +86,5 @@ def identify(text: str, region: str) -> Identifier:
 
 def address_index(vault: Vault, kind: ContactKind, address: str) -> bytes:
     """Return the blind index by which a contact is found. Equal for spellings of one address."""
-    return vault.blind_index(address.casefold(), f"identity.{kind}")
+    # lower(), as casefold() would make one address of "straße@" and "strasse@".
+    return vault.blind_index(address.lower(), f"identity.{kind}")

@@ -26,7 +26,8 @@ def call_facts(connection: Connection, settings: Installation, body: bytes) -> C
     Scheme and host are those of the setting ``public_url``: behind a proxy the request does not
     know them, and its Host header is its sender's to choose. Without the setting, the request's.
     """
-    base = settings.public_url or str(connection.base_url)
+    scheme, host = connection.scope["scheme"], connection.headers.get("host", "")
+    base = settings.public_url or f"{scheme}://{host}"
     raw = connection.scope.get("raw_path")
     # Some servers put the query here too, though ASGI leaves it out.
     path = raw.partition(b"?")[0].decode("ascii", "replace") if raw else None

@@ -110,7 +110,7 @@ async def confirm_phone(desk: Desk, phone: str, code: str) -> None:
         tried = await count_up(tx, desk.tenant, "phone_tries", index, window=_DAY)
         if tried.count > desk.policy.phone_code_tries_per_day:
             return too_many(tx, tried.until, "Too many codes were tried for this number today.")
-        for contact, _ in await _claims(tx, desk, ContactKind.PHONE, index):
+        for contact in await _awaiting_code(tx, desk, index):
             if await _is_code(tx, desk, contact.id, code):
                 await _confirm(tx, contact)
                 return None
@@ -179,6 +179,30 @@ async def _claims(
         .limit(_CLAIMS_MAX)
     )
     return [(contact, username) for contact, username in rows]
+
+
+async def _awaiting_code(tx: Tx, desk: Desk, index: bytes) -> Sequence[ContactRow]:
+    """Return who was sent a code that is still good.
+
+    However many claim the number after them: the limits on messages bound how many these are.
+    """
+    rows = await tx.session.scalars(
+        select(ContactRow)
+        .join(
+            ConfirmationRow,
+            (ConfirmationRow.tenant == ContactRow.tenant)
+            & (ConfirmationRow.contact_id == ContactRow.id),
+        )
+        .where(
+            ContactRow.tenant == desk.tenant,
+            ContactRow.kind == ContactKind.PHONE,
+            ContactRow.address_index == index,
+            ContactRow.confirmed_at.is_(None),
+            ConfirmationRow.expires_at > tx.now,
+        )
+        .order_by(ContactRow.id)
+    )
+    return rows.all()
 
 
 async def _is_code(tx: Tx, desk: Desk, contact_id: UUID, code: str) -> bool:

@@ -9,7 +9,6 @@ from litestar.params import FromPath, JSONBody
 
 from server.identity import device_states, devices
 from server.identity.desk import Desk
-from server.identity.documentation import refusals
 from server.identity.domain import DeviceStatus
 from server.identity.errors import (
     ChallengeInvalid,
@@ -29,6 +28,7 @@ from server.identity.schemas import (
     NameChange,
 )
 from server.kit.auth import Caller
+from server.kit.documentation import BODY_REFUSALS, refusals
 from server.kit.errors import NotFound, TooManyRequests, Unauthenticated
 from server.kit.schema import Page
 
@@ -58,6 +58,7 @@ async def create_challenge(
     guards=OWN_DEVICES,
     tags=["Devices"],
     responses=refusals(
+        *BODY_REFUSALS,
         Unauthenticated,
         ChallengeInvalid,
         DeviceKeyInvalid,
@@ -98,7 +99,7 @@ async def list_devices(
     summary="Rename a device",
     guards=OWN_DEVICES,
     tags=["Devices"],
-    responses=refusals(Unauthenticated, NotFound, NameInvalid),
+    responses=refusals(*BODY_REFUSALS, Unauthenticated, NotFound, NameInvalid),
 )
 async def rename_device(
     desk: NamedDependency[Desk],

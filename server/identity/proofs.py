@@ -52,7 +52,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 class _Claims(msgspec.Struct, frozen=True):
-    jti: Annotated[str, msgspec.Meta(min_length=16, max_length=128)]
+    jti: Annotated[str, msgspec.Meta(pattern="^[!-~]{16,128}$")]
     htm: str
     htu: Annotated[str, msgspec.Meta(max_length=2_048)]
     iat: int
@@ -150,7 +150,14 @@ def _read(header: str) -> tuple[PublicKey, _Claims]:
             options=_SIGNATURE_ONLY,
         )
         return key, msgspec.convert(payload, _Claims)
-    except (jwt.PyJWTError, msgspec.ValidationError, ProtocolError, InvalidRequest, ValueError):
+    except (
+        jwt.PyJWTError,
+        msgspec.ValidationError,
+        ProtocolError,
+        InvalidRequest,
+        ValueError,
+        RecursionError,
+    ):
         raise _malformed() from None
 
 

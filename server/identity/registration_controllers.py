@@ -8,7 +8,6 @@ from litestar.params import JSONBody
 
 from server.identity import confirmations, registration
 from server.identity.desk import Desk
-from server.identity.documentation import refusals
 from server.identity.domain import ContactKind
 from server.identity.errors import (
     CodeInvalid,
@@ -28,6 +27,7 @@ from server.identity.schemas import (
     RegistrationCreate,
 )
 from server.kit.auth import OPEN_ROUTE
+from server.kit.documentation import BODY_REFUSALS, refusals
 from server.kit.errors import TooManyRequests, Unavailable
 
 OPEN: Final = {OPEN_ROUTE: True}
@@ -40,7 +40,13 @@ OPEN: Final = {OPEN_ROUTE: True}
     opt=OPEN,
     tags=["Registration"],
     responses=refusals(
-        UsernameInvalid, PhoneInvalid, EmailInvalid, NameInvalid, PasswordWeak, Unavailable
+        *BODY_REFUSALS,
+        UsernameInvalid,
+        PhoneInvalid,
+        EmailInvalid,
+        NameInvalid,
+        PasswordWeak,
+        Unavailable,
     ),
 )
 async def create_registration(
@@ -61,7 +67,7 @@ async def create_registration(
     status_code=204,
     opt=OPEN,
     tags=["Registration"],
-    responses=refusals(CodeInvalid, PhoneInvalid, TooManyRequests),
+    responses=refusals(*BODY_REFUSALS, CodeInvalid, PhoneInvalid, TooManyRequests),
 )
 async def confirm_phone(desk: NamedDependency[Desk], data: JSONBody[PhoneConfirmation]) -> None:
     """Enter the six digits from the message: within five minutes, and with at most five tries."""
@@ -74,7 +80,7 @@ async def confirm_phone(desk: NamedDependency[Desk], data: JSONBody[PhoneConfirm
     status_code=202,
     opt=OPEN,
     tags=["Registration"],
-    responses=refusals(PhoneInvalid, TooManyRequests),
+    responses=refusals(*BODY_REFUSALS, PhoneInvalid, TooManyRequests),
 )
 async def resend_code(desk: NamedDependency[Desk], data: JSONBody[PhoneAddress]) -> Accepted:
     """Ask for a new code, at most once a minute. The old one is good no longer."""
@@ -88,7 +94,7 @@ async def resend_code(desk: NamedDependency[Desk], data: JSONBody[PhoneAddress])
     status_code=204,
     opt=OPEN,
     tags=["Registration"],
-    responses=refusals(LinkInvalid),
+    responses=refusals(*BODY_REFUSALS, LinkInvalid),
 )
 async def confirm_email(desk: NamedDependency[Desk], data: JSONBody[EmailConfirmation]) -> None:
     """Use up the token of the link: what stands behind its '#'. Good for 24 hours, once."""
@@ -101,7 +107,7 @@ async def confirm_email(desk: NamedDependency[Desk], data: JSONBody[EmailConfirm
     status_code=202,
     opt=OPEN,
     tags=["Registration"],
-    responses=refusals(EmailInvalid, TooManyRequests),
+    responses=refusals(*BODY_REFUSALS, EmailInvalid, TooManyRequests),
 )
 async def resend_link(desk: NamedDependency[Desk], data: JSONBody[EmailAddress]) -> Accepted:
     """Ask for a new link, at most once a minute. The old one is good no longer."""

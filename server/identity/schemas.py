@@ -30,7 +30,15 @@ Password = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_MAX, examples=["Ada's phone"])]
-Token = Annotated[str, Meta(min_length=1, max_length=64, description="Base64url, no padding")]
+Token = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="Base64url, no padding",
+        examples=["LdAL134CIs7YgmZUganB2fkHMJ0W4F7QB6HqY5KEd6k"],
+    ),
+]
 
 
 class RegistrationCreate(Schema):
@@ -145,7 +153,13 @@ class ChallengeView(Schema):
 class DeviceCreate(Schema):
     name: Name
     public_key: Annotated[
-        str, Meta(min_length=1, max_length=512, description="COSE_Key, base64url")
+        str,
+        Meta(
+            min_length=1,
+            max_length=512,
+            description="COSE_Key, base64url",
+            examples=["owEBIAYhWCBEKZMGUASqHkxI9N0BWBlMAjSbzGZM2W5ADqJpkYqNUQ"],
+        ),
     ]
     challenge: Token
     proof: Annotated[
@@ -155,6 +169,10 @@ class DeviceCreate(Schema):
             max_length=128,
             description="Base64url of the key's signature over the ASCII text "
             "'tallystick/1/enrol', the 32 bytes of the challenge, and the 16 bytes of the user id",
+            examples=[
+                "IEQ44wleIqhAfFnop_fUSInlgEFhYZ4lB81W_CUe7wH"
+                "g25UXKE0UPqdXzYFt_d_bz1WISnqvW0pLIw4Uo9NqAg"
+            ],
         ),
     ]
 

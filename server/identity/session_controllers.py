@@ -10,7 +10,6 @@ from litestar.params import FromPath, JSONBody, SkipValidation
 from server.identity import accounts, sessions, sign_in
 from server.identity.calls import call_facts, proof_header
 from server.identity.desk import Desk
-from server.identity.documentation import refusals
 from server.identity.errors import (
     ContactUnconfirmed,
     DeviceInactive,
@@ -35,6 +34,7 @@ from server.identity.schemas import (
 from server.identity.settings import Installation
 from server.kit.auth import OPEN_ROUTE, Caller
 from server.kit.clock import Clock
+from server.kit.documentation import BODY_REFUSALS, refusals
 from server.kit.errors import NotFound, Unauthenticated, Unavailable
 from server.kit.schema import Page
 
@@ -49,7 +49,7 @@ OWN_ACCOUNT: Final = [may("own_account")]
     status_code=201,
     opt=OPEN,
     tags=["Sessions"],
-    responses=refusals(SignInFailed, ContactUnconfirmed, NameInvalid, Unavailable),
+    responses=refusals(*BODY_REFUSALS, SignInFailed, ContactUnconfirmed, NameInvalid, Unavailable),
 )
 async def create_session(
     desk: NamedDependency[Desk], data: JSONBody[SessionCreate]
@@ -69,6 +69,7 @@ async def create_session(
     opt=OPEN,
     tags=["Sessions"],
     responses=refusals(
+        *BODY_REFUSALS,
         RefreshTokenInvalid,
         SessionEnded,
         ProofInvalid,
@@ -113,7 +114,7 @@ async def list_sessions(
     summary="Rename a session",
     guards=OWN_ACCOUNT,
     tags=["Sessions"],
-    responses=refusals(Unauthenticated, NotFound, NameInvalid),
+    responses=refusals(*BODY_REFUSALS, Unauthenticated, NotFound, NameInvalid),
 )
 async def rename_session(
     desk: NamedDependency[Desk],

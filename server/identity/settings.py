@@ -26,7 +26,8 @@ class Installation(Protocol):
 
 def public_address(settings: Installation) -> str:
     """Return the address for links in messages; never a request's, which its sender chooses."""
-    return settings.public_url.rstrip("/") or f"http://{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return settings.public_url.rstrip("/") or f"http://{host}:{settings.port}"
 
 
 @dataclass(frozen=True, slots=True)

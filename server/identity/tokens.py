@@ -8,6 +8,7 @@ key, so the same answer can be given again without storing a secret.
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -29,6 +30,7 @@ TOKEN_MAX: Final = 2_048
 REFRESH_BYTES: Final = 32
 LEVEL_PASSWORD: Final = "pwd"  # noqa: S105 - the name of a level, not a password
 LEVEL_DEVICE: Final = "pwd+key"
+_KEY_NAME: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _UNCHECKED: Final[Any] = {
     # Times are judged by the clock that is given, the rest by the types below.
     "verify_exp": False,
@@ -96,10 +98,15 @@ def key_id_of(token: str) -> str:
     """
     try:
         header = jwt.get_unverified_header(token) if len(token) <= TOKEN_MAX else {}
-    except (jwt.PyJWTError, ValueError):
+    except (jwt.PyJWTError, ValueError, RecursionError):
         header = {}
     kid = header.get("kid")
-    if header.get("typ") != ACCESS_TYPE or header.get("alg") != ALGORITHM or type(kid) is not str:
+    if (
+        header.get("typ") != ACCESS_TYPE
+        or header.get("alg") != ALGORITHM
+        or not isinstance(kid, str)
+        or not _KEY_NAME.fullmatch(kid)
+    ):
         raise _not_ours()
     return kid
 

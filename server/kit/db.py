@@ -107,11 +107,16 @@ def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
     """Return an engine for ``sqlite+aiosqlite://…`` or ``postgresql+asyncpg://…``.
 
     SQLite runs in WAL mode with full synchronisation: a commit that was acknowledged survives a
-    power cut.
+    power cut. What a statement carried is left out of errors, so that no log gets to see it.
     """
     if url.startswith("sqlite"):
         engine = create_async_engine(
-            url, pool_size=pool_size, max_overflow=0, pool_timeout=60, connect_args={"timeout": 10}
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=60,
+            hide_parameters=True,
+            connect_args={"timeout": 10},
         )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -122,6 +127,7 @@ def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=60,
         pool_pre_ping=True,
+        hide_parameters=True,
         isolation_level="READ COMMITTED",
     )
 

@@ -51,6 +51,23 @@ _BY_STATUS: Mapping[int, type[TallyError]] = {
 }
 
 
+_SAFE_HEADERS: Mapping[bytes, bytes] = {
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+}
+
+
+async def add_safe_headers(message: Message, _scope: Scope) -> None:
+    """Close what a browser or a cache might make of an answer, where the route opens nothing."""
+    if message["type"] == "http.response.start":
+        headers = list(message["headers"])
+        given = {name.lower() for name, _ in headers}
+        headers += [(name, value) for name, value in _SAFE_HEADERS.items() if name not in given]
+        message["headers"] = headers
+
+
 class CorrelationMiddleware(ASGIMiddleware):
     """Gives each request an id that its log lines, its errors and its answer carry."""
 
@@ -76,6 +93,7 @@ class CorrelationMiddleware(ASGIMiddleware):
             await send(message)
 
         try:
+            _refuse_two_lengths(scope)
             await next_app(scope, receive, send_with_id)
         finally:
             duration_ms = round((time.perf_counter() - started) * 1000, 1)
@@ -88,6 +106,15 @@ class CorrelationMiddleware(ASGIMiddleware):
                 duration_ms=duration_ms,
             )
             correlation_id.reset(token)
+
+
+def _refuse_two_lengths(scope: Scope) -> None:
+    """Refuse a body whose end two readers could see in two places (RFC 9112 section 6.1)."""
+    names = {name for name, _ in scope["headers"]}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        raise InvalidRequest(
+            "The request has both Content-Length and Transfer-Encoding.", fix="Send one of them."
+        )
 
 
 def refuse(_request: _AnyRequest, error: TallyError) -> Response[bytes]:

@@ -7,6 +7,7 @@ Litestar sees it, against the very type that the handler declares.
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -16,9 +17,12 @@ from server.kit.errors import BodyTooLarge, InvalidRequest, UnsupportedMediaType
 
 BODY_BYTES_MAX = 2_000_000
 DEPTH_MAX = 32
-_OPENING = (b"[", b"{")
-_BRACKET = re.compile(rb"[\[\]{}]")
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_SHOWN_MAX = 200
+_BRACKETS = bytes(range(256)).translate(None, b"[]{}")
+_OPENING = b"[{"
+# Ends at the end of the body too: a text that is not closed must not be looked through once more
+# from each quotation mark in it.
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 async def check_body(request: Request[Any, Any, Any]) -> None:
@@ -47,26 +51,34 @@ def decode(body: bytes, annotation: Any) -> Any:
     if nesting(body) > DEPTH_MAX:
         raise InvalidRequest(f"The body is nested more than {DEPTH_MAX} deep.")
     try:
+        # The shape first, which costs little: the search for duplicates is slow Python, and then
+        # has no more objects to look at than the shape allows.
+        value = msgspec.json.decode(body, type=annotation, strict=True)
         json.loads(body, object_pairs_hook=_no_duplicates)
-        return msgspec.json.decode(body, type=annotation, strict=True)
     except msgspec.ValidationError as error:
         raise InvalidRequest(
-            f"The body does not fit: {error}.",
+            f"The body does not fit: {_shown(error)}.",
             fix="The API page lists the fields and their limits.",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise InvalidRequest(
-            f"The body is not JSON that can be read in one way: {error}."
+            f"The body is not JSON that can be read in one way: {_shown(error)}."
         ) from error
+    return value
 
 
 def nesting(body: bytes) -> int:
-    """Return how deep brackets are nested, without recursion and without parsing."""
+    """Return how deep brackets are nested, without recursion and without parsing.
+
+    Stops counting above ``DEPTH_MAX``.
+    """
     depth = deepest = 0
-    for bracket in _BRACKET.findall(_TEXT.sub(b"", body)):
+    for bracket in _TEXT.sub(b"", body).translate(None, _BRACKETS):
         if bracket in _OPENING:
             depth += 1
             deepest = max(deepest, depth)
+            if deepest > DEPTH_MAX:
+                break
         else:
             depth -= 1
     return deepest
@@ -75,7 +87,12 @@ def nesting(body: bytes) -> int:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the field {twice!r} stands there twice")
     return result
+
+
+def _shown(error: Exception) -> str:
+    """Return what a reader says, without repeating much of what was sent."""
+    text = str(error)
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"

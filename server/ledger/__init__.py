@@ -7,7 +7,7 @@ from server.ledger.chain import EntryProof, Seal, prove_entry, seal_once
 from server.ledger.chart import AccountClass, AccountKind, AccountRef
 from server.ledger.closing import close_account
 from server.ledger.domain import EntryRequest, Operation, Outcome
-from server.ledger.entries import post_many
+from server.ledger.entries import BATCH_MAX, post_many
 from server.ledger.errors import (
     AccountClosed,
     AccountInUse,
@@ -35,6 +35,7 @@ from server.ledger.trial_balance import TrialBalance, trial_balance
 from server.ledger.verification import Break, LedgerReport, verify_ledger
 
 __all__ = [
+    "BATCH_MAX",
     "AccountClass",
     "AccountClosed",
     "AccountInUse",

@@ -5,7 +5,7 @@ with evidence that convinces without us. The device is suspended at once and get
 again. What a fork costs is not decided here but by settlement.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from offline_protocol.certificates import DeviceCertificate, KeySet
 from offline_protocol.cose import Signed
+from offline_protocol.errors import ProtocolError
 from offline_protocol.fraud import (
     CloneAlarm,
     FraudProof,
@@ -40,6 +41,12 @@ from server.offline.trust import convict
 OFFENDER, VICTIM = "offender", "victim"
 _log = get_logger(__name__)
 Pair = tuple[Signed[Transfer], Signed[Transfer]]
+
+
+class SignerUnknown(ProtocolError):
+    """The evidence convicts a key that no device of this tenant has."""
+
+    NUMBER, CODE = 482, "signer_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +79,11 @@ class Detective:
         for root in sorted(roots):
             tree = self.grove.trees[root]
             await self.owners.learn([tree])
-            for pair in find_forks(node.transfer for node in tree.nodes.values()):
-                await self._remember(await self._fork(tree, pair))
+            # Elsewhere nothing is new: no branch, and nobody below one.
+            for parent in sorted(tree.above(node.transfer.id for node in fresh)):
+                children = tree.children.get(parent, ())
+                if pairs := find_forks(child.transfer for child in children):
+                    await self._remember(await self._fork(tree, pairs))
         for signer, pair in await self._clones(fresh):
             await self._remember(await self._clone(signer, pair))
 
@@ -82,9 +92,12 @@ class Detective:
 
         Raises:
             EvidenceRefused: it proves nothing.
+            SignerUnknown: it is about a device of somebody else's.
         """
         conviction = verify_fraud_proof(proof, key_set)
         await self.owners.learn_keys({conviction.key.id})
+        if conviction.key.id not in self.owners.devices:
+            raise SignerUnknown("no device with the convicted key is enrolled here")
         tree = self.grove.tree_with(conviction.parent)
         return await self._remember(
             _Finding(
@@ -99,14 +112,16 @@ class Detective:
             )
         )
 
-    async def _fork(self, tree: Tree, pair: Pair) -> _Finding:
+    async def _fork(self, tree: Tree, pairs: Sequence[Pair]) -> _Finding:
+        """Return the finding about one parent; its first contradiction is the evidence."""
+        pair = pairs[0]
         first, second = (transfer.body for transfer in pair)
         signer = tree.nodes[first.id].signer
         certificate, voucher = await self._names(signer, tree.voucher)
         proof = build_fraud_proof(*pair, certificate=certificate, voucher=voucher)
         victims = {
             self.owners.user_of(node.payee.id)
-            for node in tree.below(first.id, second.id)
+            for node in tree.below(*{transfer.id for pair in pairs for transfer in pair})
             if node.transfer.body.kind is not TransferKind.CLAIM
         }
         return _Finding(

@@ -9,11 +9,21 @@ from litestar.status_codes import HTTP_200_OK
 
 from server.identity import may
 from server.kit.auth import OPEN_ROUTE, Caller, device_bound
+from server.kit.documentation import BODY_REFUSALS, refusals
+from server.kit.errors import (
+    Forbidden,
+    IdempotencyConflict,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from server.kit.idempotency import check_key
+from server.kit.money import UnknownCurrency
 from server.kit.schema import PAGE_MAX, Page, to_base64url
 from server.kit.unit_of_work import UnitOfWork
 from server.offline import queries
 from server.offline.domain import DEFAULT_POLICY, OfflinePolicy
+from server.offline.errors import DebtOutstanding, DeviceNotTrusted, OverOfflineLimit
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.schemas import (
     BalanceList,
@@ -34,7 +44,12 @@ Cursor = Annotated[str | None, QueryParameter(max_length=512)]
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 
 
-@get("/balances", summary="Your money, online and offline", guards=[may("own_money")])
+@get(
+    "/balances",
+    summary="Your money, online and offline",
+    guards=[may("own_money")],
+    responses=refusals(Unauthenticated, Forbidden),
+)
 async def show_balances(
     uow: NamedDependency[UnitOfWork], caller: NamedDependency[Caller]
 ) -> BalanceList:
@@ -55,6 +70,17 @@ async def show_key_set(issuer_keys: NamedDependency[IssuerKeys]) -> KeySetView:
     "/offline/vouchers",
     summary="Move money to the calling device",
     guards=[may("own_money"), device_bound],
+    responses=refusals(
+        *BODY_REFUSALS,
+        Unauthenticated,
+        Forbidden,
+        DeviceNotTrusted,
+        IdempotencyConflict,
+        DebtOutstanding,
+        OverOfflineLimit,
+        UnknownCurrency,
+        Unavailable,
+    ),
 )
 async def create_vouchers(
     *,
@@ -70,7 +96,12 @@ async def create_vouchers(
     return await issue_vouchers(uow, issuer_keys, policy, caller, data, key=key)
 
 
-@get("/offline/vouchers", summary="Your vouchers", guards=[may("own_money")])
+@get(
+    "/offline/vouchers",
+    summary="Your vouchers",
+    guards=[may("own_money")],
+    responses=refusals(Unauthenticated, Forbidden),
+)
 async def list_vouchers(
     uow: NamedDependency[UnitOfWork],
     caller: NamedDependency[Caller],
@@ -86,6 +117,7 @@ async def list_vouchers(
     summary="Exchange records and news with a device",
     guards=[may("own_money"), device_bound],
     status_code=HTTP_200_OK,
+    responses=refusals(*BODY_REFUSALS, Unauthenticated, Forbidden, Unavailable),
 )
 async def sync(
     uow: NamedDependency[UnitOfWork],
@@ -98,7 +130,11 @@ async def sync(
     return await synchronise(uow, issuer_keys, policy, caller, data)
 
 
-@get("/offline/conflicts", summary="Double spends that concern you")
+@get(
+    "/offline/conflicts",
+    summary="Double spends that concern you",
+    responses=refusals(Unauthenticated),
+)
 async def list_conflicts(
     uow: NamedDependency[UnitOfWork],
     caller: NamedDependency[Caller],
@@ -109,7 +145,11 @@ async def list_conflicts(
     return await uow.read(lambda tx: queries.conflicts(tx, caller, cursor=cursor, limit=limit))
 
 
-@get("/offline/fraud-proofs/{proof_id:str}", summary="Evidence of a double spend")
+@get(
+    "/offline/fraud-proofs/{proof_id:str}",
+    summary="Evidence of a double spend",
+    responses=refusals(Unauthenticated, NotFound),
+)
 async def show_fraud_proof(
     uow: NamedDependency[UnitOfWork],
     caller: NamedDependency[Caller],

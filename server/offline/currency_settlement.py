@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from offline_protocol.settlement import RootSettlement, Settlement, settle
 from server.kit.unit_of_work import Tx
-from server.ledger import AccountKind, EntryRequest, Refusal, balance, post_many
+from server.ledger import BATCH_MAX, AccountKind, EntryRequest, Refusal, balance, post_many
 from server.offline.domain import CurrencyLimits, OfflinePolicy
 from server.offline.events import Event
 from server.offline.models import AccountRow
@@ -58,6 +58,16 @@ class CurrencySettlement:
     def _book(self) -> Book:
         return Book(self.tenant, self.currency)
 
+    @property
+    def _now(self) -> int:
+        """Unix seconds, never before the claim-by of a root that was closed: it stays closed.
+
+        Another server's clock may be ahead of ours, and it may have had the lock first.
+        """
+        rows = (self.grove.rows[root] for root in self.roots)
+        closings = (row.claim_by for row in rows if row.closed)
+        return max([int(self.tx.now.timestamp()), *closings])
+
     async def _load_accounts(self, limits: CurrencyLimits) -> None:
         """Load the users' rows; lift those of claimants where the policy has become wider."""
         trees = [self.grove.trees[root] for root in self.roots]
@@ -68,10 +78,9 @@ class CurrencySettlement:
             AccountRow.user_id.in_(users),
         )
         self.accounts = {row.user_id: row for row in await self.tx.session.scalars(query)}
-        now = int(self.tx.now.timestamp())
         claimants: set[UUID] = set()
         for tree in trees:
-            due = tree.voucher.body.claim_by <= now
+            due = tree.voucher.body.claim_by <= self._now
             claimants |= self.owners.users_in(tree) if due else self.owners.claimants_in(tree)
         await self.owners.learn_users(claimants)
         for user in sorted(claimants):
@@ -118,14 +127,15 @@ class CurrencySettlement:
         return result, standings
 
     def _settle(self, limits: CurrencyLimits, collateral: Mapping[UUID, int]) -> Settlement:
+        accounts = {key: str(device.user_id) for key, device in self.owners.devices.items()}
         return settle(
             (self.grove.trees[root].settled_by() for root in self.roots),
-            account_of=lambda key: str(self.owners.user_of(key.id)),
+            account_of=lambda key: accounts[key.id],
             excluded={},
             instant_limit={str(user): row.instant_limit for user, row in self.accounts.items()},
             collateral={str(user): amount for user, amount in collateral.items()},
             fund_cap=max([limits.fund, *(row.fund_limit for row in self.accounts.values())]),
-            now=int(self.tx.now.timestamp()),
+            now=self._now,
         )
 
     async def _restate(
@@ -198,12 +208,12 @@ class CurrencySettlement:
 
     async def _post(self, entries: list[EntryRequest]) -> None:
         await self.tx.session.flush()
-        if not entries:
-            return
-        for outcome in await post_many(self.tx, order_entries(entries)):
-            if outcome.reason is Refusal.INSUFFICIENT_FUNDS:
-                raise BalanceMoved
-            outcome.raise_for_refusal()
+        ordered = order_entries(entries)
+        for start in range(0, len(ordered), BATCH_MAX):
+            for outcome in await post_many(self.tx, ordered[start : start + BATCH_MAX]):
+                if outcome.reason is Refusal.INSUFFICIENT_FUNDS:
+                    raise BalanceMoved
+                outcome.raise_for_refusal()
 
 
 def _sums_meet(root: RootSettlement) -> bool:

@@ -17,9 +17,13 @@ EncodedObject = Annotated[
         min_length=1,
         max_length=RECORD_TEXT_MAX,
         description="A signed object of the offline protocol as base64url",
+        examples=["hEOhATKgWCBPYmplY3Q"],
     ),
 ]
-RecordKind = Literal["transfer", "receipt", "voucher", "certificate", "fraud_proof"]
+RecordKind = Annotated[
+    Literal["transfer", "receipt", "voucher", "certificate", "fraud_proof"],
+    msgspec.Meta(examples=["transfer"]),
+]
 
 
 class KeySetView(Schema):
@@ -68,7 +72,7 @@ class SyncRequest(Schema):
     Sending something again changes nothing. ``cursor`` is 0 the first time.
     """
 
-    cursor: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+    cursor: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1, examples=[0])]
     records: Annotated[list[RecordUpload], msgspec.Meta(max_length=RECORDS_PER_SYNC_MAX)]
 
 

@@ -63,6 +63,8 @@ class Tree:
 
     voucher: Signed[Voucher]
     nodes: dict[bytes, Node] = field(default_factory=dict)
+    children: dict[bytes, list[Node]] = field(default_factory=dict)
+    """By the id of the voucher or transfer under which they hang."""
 
     @property
     def root(self) -> bytes:
@@ -90,18 +92,26 @@ class Tree:
         link = self.link(transfer, None)
         node = Node(transfer, link.signer, link.hops_used, late)
         self.nodes[transfer.id] = node
+        self.children.setdefault(transfer.body.parent, []).append(node)
         return node
 
     def below(self, *identities: bytes) -> list[Node]:
         """Return these nodes and all that come from them."""
-        children: dict[bytes, list[Node]] = {}
-        for node in self.nodes.values():
-            children.setdefault(node.transfer.body.parent, []).append(node)
         found, queue = [], [self.nodes[identity] for identity in identities]
         while queue:
             node = queue.pop()
             found.append(node)
-            queue.extend(children.get(node.transfer.id, ()))
+            queue.extend(self.children.get(node.transfer.id, ()))
+        return found
+
+    def above(self, identities: Iterable[bytes]) -> set[bytes]:
+        """Return the ids of everything that these transfers come from, up to the voucher."""
+        found: set[bytes] = set()
+        for identity in identities:
+            node = self.nodes.get(identity)
+            while node is not None and node.transfer.body.parent not in found:
+                found.add(node.transfer.body.parent)
+                node = self.nodes.get(node.transfer.body.parent)
         return found
 
     def settled_by(self) -> Root:

@@ -10,10 +10,14 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from server.identity import may
 from server.kit.auth import Caller
+from server.kit.documentation import BODY_REFUSALS, refusals
+from server.kit.errors import Forbidden, IdempotencyConflict, NotFound, Unauthenticated
 from server.kit.idempotency import check_key
+from server.kit.money import UnknownCurrency
 from server.kit.schema import PAGE_MAX, Page
 from server.kit.unit_of_work import UnitOfWork
 from server.payments import history, top_ups
+from server.payments.errors import PhoneUnconfirmed, TopUpTooLarge
 from server.payments.gateway import CardGateway
 from server.payments.models import TopUpRow
 from server.payments.schemas import HistoryItem, TopUpCreate, TopUpView
@@ -21,7 +25,19 @@ from server.payments.schemas import HistoryItem, TopUpCreate, TopUpView
 IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=128)]
 
 
-@post("/top-ups", summary="Add money from a card")
+@post(
+    "/top-ups",
+    summary="Add money from a card",
+    responses=refusals(
+        *BODY_REFUSALS,
+        Unauthenticated,
+        Forbidden,
+        PhoneUnconfirmed,
+        IdempotencyConflict,
+        TopUpTooLarge,
+        UnknownCurrency,
+    ),
+)
 async def create_top_up(
     uow: NamedDependency[UnitOfWork],
     caller: NamedDependency[Caller],
@@ -37,7 +53,11 @@ async def create_top_up(
     return _view(await top_ups.top_up(uow, cards, caller, data, key=key))
 
 
-@get("/top-ups/{top_up_id:uuid}", summary="Look up a top-up")
+@get(
+    "/top-ups/{top_up_id:uuid}",
+    summary="Look up a top-up",
+    responses=refusals(Unauthenticated, Forbidden, NotFound),
+)
 async def show_top_up(
     uow: NamedDependency[UnitOfWork], caller: NamedDependency[Caller], top_up_id: FromPath[UUID]
 ) -> TopUpView:
@@ -45,7 +65,11 @@ async def show_top_up(
     return _view(await uow.read(lambda tx: top_ups.find_top_up(tx, caller, top_up_id)))
 
 
-@get("/history", summary="What changed your available balance, newest first")
+@get(
+    "/history",
+    summary="What changed your available balance, newest first",
+    responses=refusals(Unauthenticated, Forbidden),
+)
 async def show_history(
     uow: NamedDependency[UnitOfWork],
     caller: NamedDependency[Caller],

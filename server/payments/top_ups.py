@@ -32,7 +32,10 @@ from server.payments.schemas import TopUpCreate
 
 TOP_UP_MAX = 10**11
 """Minor units of one top-up."""
-GIVE_UP_AFTER = timedelta(hours=24)
+CHARGE_WITHIN = timedelta(hours=24)
+"""No card is charged later than this after the intention; from then on we only ask."""
+GIVE_UP_AFTER = CHARGE_WITHIN + timedelta(hours=1)
+"""The hour between lets a charge that began in time end before anybody calls it declined."""
 _FIRST_DELAY = timedelta(seconds=10)
 _DELAY_MAX = timedelta(hours=1)
 _BATCH_MAX = 50
@@ -62,7 +65,10 @@ async def top_up(
     if row.status != PaymentStatus.PENDING:
         return row
     try:
-        payment = await _charge(gateway, row)
+        if await _age(uow, row) < CHARGE_WITHIN:
+            payment = await _charge(gateway, row)
+        else:
+            payment = await _look_up(uow, gateway, row)
     except GatewayUnavailable as error:
         _log.warning("card_gateway_unavailable", top_up=str(row.id), error=str(error))
         return row
@@ -81,24 +87,46 @@ async def find_top_up(tx: Tx, caller: Caller, identifier: UUID) -> TopUpRow:
     return row
 
 
-async def resume_top_ups(uow: UnitOfWork, gateway: CardGateway) -> int:
-    """Find out what became of top-ups without an answer; return how many are settled now."""
+async def resume_top_ups(uow: UnitOfWork, gateway: CardGateway, *, tenant: int = 1) -> int:
+    """Find out what became of a tenant's top-ups without an answer; return how many are settled.
+
+    One that cannot be settled is logged and tried again later; it stops no other.
+    """
     settled = 0
-    for row in await uow.run(_lease):
+    for row in await uow.run(lambda tx: _lease(tx, tenant)):
         try:
-            payment = await gateway.find_payment(str(row.id))
-            if payment is None and not await uow.read(lambda tx, row=row: _is_stale(tx, row)):  # type: ignore[misc]
-                payment = await _charge(gateway, row)
+            payment = await _look_up(uow, gateway, row)
+            after = await uow.run(
+                lambda tx, row=row, payment=payment: _settle(tx, row.tenant, row.id, payment)  # type: ignore[misc]
+            )
         except GatewayUnavailable:
             continue
-        if payment is None:
-            # A key that the gateway has not seen for a day was never charged.
-            payment = GatewayPayment("", PaymentStatus.DECLINED, "gateway_unreachable")
-        after = await uow.run(
-            lambda tx, row=row, payment=payment: _settle(tx, row.tenant, row.id, payment)  # type: ignore[misc]
-        )
+        except Exception as error:  # noqa: BLE001 - the others are somebody else's money
+            _log.error("top_up_not_settled", top_up=str(row.id), exc_info=error)
+            continue
         settled += after.status != PaymentStatus.PENDING
     return settled
+
+
+async def _look_up(uow: UnitOfWork, gateway: CardGateway, row: TopUpRow) -> GatewayPayment:
+    """Return what the gateway knows of a top-up; charge when it knows nothing and time is left."""
+    age = await _age(uow, row)
+    payment = await gateway.find_payment(str(row.id))
+    if payment is not None:
+        return payment
+    if age < CHARGE_WITHIN:
+        return await _charge(gateway, row)
+    if age < GIVE_UP_AFTER:
+        return GatewayPayment("", PaymentStatus.PENDING)
+    # Nobody began a charge for an hour, and the gateway has never seen the key.
+    return GatewayPayment("", PaymentStatus.DECLINED, "gateway_unreachable")
+
+
+async def _age(uow: UnitOfWork, row: TopUpRow) -> timedelta:
+    async def query(tx: Tx) -> timedelta:
+        return tx.now - row.created_at
+
+    return await uow.read(query)
 
 
 async def _charge(gateway: CardGateway, row: TopUpRow) -> GatewayPayment:
@@ -147,6 +175,8 @@ async def _open(tx: Tx, caller: Caller, data: TopUpCreate, key: str) -> TopUpRow
 
 async def _settle(tx: Tx, tenant: int, identifier: UUID, payment: GatewayPayment) -> TopUpRow:
     row = await tx.session.get_one(TopUpRow, (tenant, identifier), with_for_update=True)
+    if (row.status, payment.status) == (PaymentStatus.DECLINED, PaymentStatus.SUCCEEDED):
+        _log.error("card_charged_after_decline", top_up=str(row.id), gateway_id=payment.id)
     if row.status != PaymentStatus.PENDING or payment.status is PaymentStatus.PENDING:
         return row
     row.status = payment.status.value
@@ -167,10 +197,14 @@ async def _settle(tx: Tx, tenant: int, identifier: UUID, payment: GatewayPayment
     return row
 
 
-async def _lease(tx: Tx) -> Sequence[TopUpRow]:
+async def _lease(tx: Tx, tenant: int) -> Sequence[TopUpRow]:
     due = (
         select(TopUpRow)
-        .where(TopUpRow.status == PaymentStatus.PENDING.value, TopUpRow.retry_at <= tx.now)
+        .where(
+            TopUpRow.tenant == tenant,
+            TopUpRow.status == PaymentStatus.PENDING.value,
+            TopUpRow.retry_at <= tx.now,
+        )
         .order_by(TopUpRow.retry_at)
         .limit(_BATCH_MAX)
         .with_for_update(skip_locked=True)
@@ -181,7 +215,3 @@ async def _lease(tx: Tx) -> Sequence[TopUpRow]:
         row.attempts += 1
     await tx.session.flush()
     return rows
-
-
-async def _is_stale(tx: Tx, row: TopUpRow) -> bool:
-    return tx.now - row.created_at > GIVE_UP_AFTER

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def run(tmp_path: Path) -> Run:
         return result
 
     return run
+
+
+def _database(folder: Path) -> Path:
+    return folder / "data" / "tallystick.sqlite"
 
 
 def test_every_setting_is_listed(run: Run) -> None:
@@ -59,17 +64,17 @@ def test_keys_are_not_made_twice(run: Run) -> None:
 
 def test_migrating_twice_changes_nothing(run: Run, tmp_path: Path) -> None:
     run("migrate")
-    with sqlite3.connect(tmp_path / "data" / "tallystick.sqlite") as connection:
+    with closing(sqlite3.connect(_database(tmp_path))) as connection, connection:
         before = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
     run("migrate")
-    with sqlite3.connect(tmp_path / "data" / "tallystick.sqlite") as connection:
+    with closing(sqlite3.connect(_database(tmp_path))) as connection, connection:
         after = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
     assert before == after
 
 
 def test_a_database_of_an_older_version_is_not_read(run: Run, tmp_path: Path) -> None:
     run("migrate")
-    with sqlite3.connect(tmp_path / "data" / "tallystick.sqlite") as connection:
+    with closing(sqlite3.connect(_database(tmp_path))) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0002_ledger'")
     assert "tallystick migrate" in run("trial-balance", status=1).output
 

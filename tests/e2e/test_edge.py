@@ -7,9 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
 from litestar.testing import AsyncTestClient
 
+from server.kit import strict_json
 from server.kit.auth import OPEN_ROUTE
+from server.kit.http import PROBLEM_MEDIA_TYPE
 
 Client = AsyncTestClient[Litestar]
 _SOME_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -169,12 +172,110 @@ async def test_the_api_page_needs_no_other_host(client: Client) -> None:
         assert (await client.get(f"/docs-assets/{asset}")).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["%00", "a" * 5000, "..%2fswagger_ui.py", "%ff", "index.html"])
+async def test_only_the_parts_of_the_api_page_are_served(client: Client, name: str) -> None:
+    _assert_problem(await client.get(f"/docs-assets/{name}"), 404)
+
+
+async def test_the_pages_run_no_script_but_their_own(client: Client) -> None:
+    for path in ("/docs", "/confirm-email"):
+        policy = (await client.get(path)).headers["content-security-policy"]
+        scripts = next(part for part in policy.split("; ") if part.startswith("script-src"))
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in scripts
+    assert "<script>" not in (await client.get("/docs")).text
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/me", "/nothing", "/health/live", "/docs", "/docs/openapi.json", "/confirm-email"]
+)
+async def test_no_answer_is_kept_sniffed_or_shared(client: Client, path: str) -> None:
+    headers = (await client.get(path, headers={"Origin": "https://evil.example"})).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "access-control-allow-origin" not in headers
+
+
+async def test_published_keys_may_be_kept_for_a_while(client: Client) -> None:
+    headers = (await client.get("/.well-known/jwks.json")).headers
+    assert headers.get_list("cache-control") == ["max-age=300, public"]
+
+
+async def test_a_body_with_two_lengths_is_refused(client: Client) -> None:
+    both = {"Transfer-Encoding": "chunked", "Content-Length": "2"}
+    response = await client.post(
+        "/v1/sessions", content=b"{}", headers=both | {"Content-Type": "application/json"}
+    )
+    assert "Transfer-Encoding" in _assert_problem(response, 400)["detail"]
+
+
 async def test_every_operation_is_explained(client: Client) -> None:
     document = (await client.get("/docs/openapi.json")).json()
     for path, item in document["paths"].items():
         for method, operation in item.items():
             assert operation.get("summary"), (method, path)
             assert operation.get("tags"), (method, path)
+
+
+def _handlers(app: Litestar) -> dict[str, HTTPRouteHandler]:
+    """Return the described handlers by the id of their operation."""
+    return {
+        f"{method.lower()} {route.path_format}": handler
+        for route in app.routes
+        for handler in getattr(route, "route_handlers", [])
+        if handler.resolve_include_in_schema()
+        for method in handler.http_methods
+        if method != "OPTIONS"
+    }
+
+
+async def test_every_operation_documents_how_it_refuses(app: Litestar, client: Client) -> None:
+    paths = (await client.get("/docs/openapi.json")).json()["paths"]
+    handlers = _handlers(app)
+    assert len(handlers) > 20
+    for name, handler in handlers.items():
+        method, _, path = name.partition(" ")
+        answers = paths[path][method]["responses"]
+        expected = set() if handler.opt.get(OPEN_ROUTE) else {"401"}
+        if handler.parsed_data_field is not None:
+            expected |= {"400", "413", "415"}
+        assert expected <= set(answers), name
+        for status, answer in answers.items():
+            if status >= "400" and path != "/health/ready":
+                assert set(answer["content"]) == {PROBLEM_MEDIA_TYPE}, (name, status)
+
+
+async def test_every_body_has_an_example_that_fits(app: Litestar, client: Client) -> None:
+    document = (await client.get("/docs/openapi.json")).json()
+    tried = 0
+    for name, handler in _handlers(app).items():
+        field = handler.parsed_data_field
+        if field is None:
+            continue
+        method, _, path = name.partition(" ")
+        described = document["paths"][path][method]["requestBody"]["content"]["application/json"]
+        example = _example(document, described["schema"])
+        strict_json.decode(json.dumps(example).encode(), field.annotation)
+        tried += 1
+    assert tried > 8
+
+
+def _example(document: dict[str, Any], schema: dict[str, Any]) -> Any:
+    """Return what the API page shows: the examples of the fields, put together."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "default" in schema:
+        return schema["default"]
+    if "oneOf" in schema:
+        return _example(document, schema["oneOf"][0])
+    if schema.get("type") == "array":
+        return [_example(document, schema["items"])]
+    return {name: _example(document, part) for name, part in schema["properties"].items()}
 
 
 @pytest.mark.parametrize("path", ["/docs/openapi.json", "/docs"])

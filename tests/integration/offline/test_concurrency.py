@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
+from server.kit.db import create_engine
+from server.kit.ids import SystemIds
+from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import AccountKind
 from server.ledger import balance as true_balance
 from server.offline import collect_debts
+from server.offline.events import lock_offline
 from server.offline.schemas import SyncAnswer
+from tests.conftest import Database
 from tests.integration.offline.conftest import MakeTown
 from tests.integration.offline.histories import live
 from tests.integration.offline.town import Town
@@ -75,3 +80,28 @@ async def test_a_balance_that_falls_while_a_debt_is_taken_starts_it_again(
     assert await town.shown(AccountKind.USER_RECEIVABLE, eve.user) == 30
     await town.check()
     await town.audit()
+
+
+async def test_devices_that_wait_for_each_other_keep_no_connection_from_anybody(
+    town: Town, database: Database
+) -> None:
+    devices = [await town.person(f"person-{number}", money=10) for number in range(6)]
+    elsewhere = create_engine(database.url)
+    other = UnitOfWork(elsewhere, clock=town.clock, ids=SystemIds(town.clock))
+    locked, release = asyncio.Event(), asyncio.Event()
+
+    async def hold(tx: Tx) -> None:
+        await lock_offline(tx, town.tenant)
+        locked.set()
+        await release.wait()
+
+    holder = asyncio.create_task(other.run(hold))
+    await locked.wait()
+    waiting = [asyncio.create_task(town.sync(device)) for device in devices for _ in range(2)]
+    waiting += [asyncio.create_task(town.issue(device, 10)) for device in devices]
+    for _ in range(50):
+        assert await asyncio.wait_for(town.available(devices[0]), 5) == 10
+    release.set()
+    await asyncio.gather(holder, *waiting)
+    await elsewhere.dispose()
+    await town.check()

@@ -1,10 +1,18 @@
 """Contradictory signatures are found, proved and told; honest keys are left alone."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from offline_protocol import FraudProof, build_fraud_proof, verify_fraud_proof
+from offline_protocol import (
+    Chain,
+    FraudProof,
+    SoftwareSigner,
+    build_fraud_proof,
+    seal,
+    verify_fraud_proof,
+)
 from server.identity import DeviceStatus, device_by_id
 from server.kit.auth import Caller
 from server.kit.errors import InvalidRequest, NotFound
@@ -13,7 +21,7 @@ from server.kit.unit_of_work import Tx
 from server.offline import queries
 from server.offline.errors import DebtOutstanding, DeviceNotTrusted
 from server.offline.schemas import FraudProofView, RecordUpload
-from tests.integration.offline.town import Device, Town
+from tests.integration.offline.town import Device, Town, transfers_of
 
 
 async def _status(town: Town, device: Device) -> DeviceStatus:
@@ -213,3 +221,37 @@ async def test_a_certificate_is_renewed_when_less_than_a_week_is_left(town: Town
     assert ada.certificate is not None
     assert first is not None
     assert ada.certificate.body.valid_to > first.body.valid_to
+
+
+async def test_a_proof_against_a_key_that_nobody_enrolled_here_spoils_no_batch(town: Town) -> None:
+    ada, bob = await town.person("ada", money=100), await town.person("bob")
+    (voucher,) = await town.issue(ada, 100)
+    stranger = replace(ada, signer=SoftwareSigner(b"stranger" * 4))
+    body = replace(voucher.voucher.body, holder=stranger.signer.public_key)
+    elsewhere = Chain(seal(body, town.keys.issue_signer))
+    first, second = (stranger.pay(elsewhere, bob, 0, hi) for hi in (50, 60))
+    proof = build_fraud_proof(
+        first.hops[0].transfer, second.hops[0].transfer, voucher=elsewhere.voucher
+    )
+    record = RecordUpload(kind="fraud_proof", object=to_base64url(proof.encode()))
+    paid = ada.pay(voucher, bob, 0, 30)
+
+    answer = await town.upload(bob, [record, *transfers_of([bob.claim(paid, town.keys)])])
+    assert [result.status for result in answer.results] == ["refused", "stored", "stored"]
+    assert answer.results[0].code == "signer_unknown"
+    assert await town.available(bob) == 30
+
+
+async def test_everybody_below_a_fork_of_many_branches_hears_of_it_once(town: Town) -> None:
+    eve = await town.person("eve", money=100)
+    payees = [await town.person(f"payee-{number}") for number in range(4)]
+    dan = await town.person("dan")
+    (voucher,) = await town.issue(eve, 100)
+    paid = [eve.pay(voucher, payee, n, 90) for n, payee in enumerate(payees)]
+    for payee, chain in zip(payees[:3], paid[:3], strict=True):
+        await town.sync(payee, chain)
+    await town.sync(payees[3], payees[3].pay(paid[3], dan, 10, 20))
+    for device in (eve, *payees, dan):
+        await town.sync(device)
+        (told,) = _news(device, "fork_found")
+        assert told["role"] == ("offender" if device is eve else "victim")

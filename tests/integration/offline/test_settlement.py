@@ -4,6 +4,8 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from server.ledger import AccountKind
 from server.offline import DEFAULT_POLICY, close_due_roots, collect_debts
 from tests.integration.offline.conftest import MakeTown
@@ -383,3 +385,36 @@ async def test_what_was_final_stays_when_the_cheats_own_credit_falls_later(
     await close_due_roots(town.uow, town.policy)
     assert await town.available(dan) == 100
     await town.audit()
+
+
+async def test_a_server_whose_clock_is_behind_reopens_no_closed_voucher(town: Town) -> None:
+    ada, bob = await town.person("ada", money=100), await town.person("bob")
+    (voucher,) = await town.issue(ada, 100)
+    paid = ada.pay(voucher, bob, 0, 30)
+    await town.sync(ada, paid)
+    town.clock.advance(timedelta(days=44))
+    assert await close_due_roots(town.uow, town.policy) == 1
+    closed = await town.state()
+
+    town.clock.advance(-timedelta(seconds=5))
+    await town.sync(bob, bob.claim(paid, town.keys))
+    assert await town.state() == closed
+    await town.check()
+    await town.audit()
+
+
+async def test_a_settlement_of_more_entries_than_one_posting_takes_is_posted_in_parts(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await town.person("ada", money=100)
+    payees = [await town.person(f"payee-{number}") for number in range(8)]
+    (voucher,) = await town.issue(ada, 100)
+    paid = [ada.pay(voucher, payee, n * 10, n * 10 + 10) for n, payee in enumerate(payees)]
+    await town.sync(ada, *paid)
+    town.clock.advance(AFTER_CLAIM_BY)
+    for module in ("server.ledger.entries", "server.offline.currency_settlement"):
+        monkeypatch.setattr(f"{module}.BATCH_MAX", 3)
+    assert await close_due_roots(town.uow, town.policy) == 1
+    assert [await town.available(payee) for payee in payees] == [10] * 8
+    assert await town.available(ada) == 20
+    await town.check()

@@ -15,7 +15,15 @@ from server.kit.auth import Caller
 from server.kit.errors import IdempotencyConflict, NotFound
 from server.kit.money import UnknownCurrency
 from server.kit.unit_of_work import Tx, UnitOfWork
-from server.ledger import AccountKind, AccountRef, balance, trial_balance
+from server.ledger import (
+    AccountKind,
+    AccountRef,
+    EntryRequest,
+    balance,
+    close_account,
+    post_many,
+    trial_balance,
+)
 from server.payments import GatewayPayment, PaymentStatus, SandboxGateway, resume_top_ups, top_up
 from server.payments.errors import PhoneUnconfirmed, TopUpTooLarge
 from server.payments.gateway import GatewayUnavailable
@@ -173,6 +181,81 @@ async def test_an_unreachable_gateway_leaves_it_pending_for_a_day_and_then_decli
     after = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
     assert (after.status, after.reason) == ("declined", "gateway_unreachable")
     assert await available(uow, ada) == 0
+
+
+class _RetriedMeanwhile:
+    """The sandbox, and a user who sends the request again right after the job has looked."""
+
+    def __init__(self, sandbox: SandboxGateway, uow: UnitOfWork, caller: Caller) -> None:
+        self._sandbox, self._uow, self._caller = sandbox, uow, caller
+
+    async def create_payment(self, **_: object) -> GatewayPayment:
+        raise GatewayUnavailable("never from here")
+
+    async def find_payment(self, idempotency_key: str) -> GatewayPayment | None:
+        found = await self._sandbox.find_payment(idempotency_key)
+        await top_up(self._uow, self._sandbox, self._caller, wish(), key="k")
+        return found
+
+
+@pytest.mark.parametrize("hours", [24, 26])
+async def test_a_retry_that_meets_the_job_giving_up_charges_no_card_in_vain(
+    uow: UnitOfWork, gateway: SandboxGateway, clock: ManualClock, hours: int
+) -> None:
+    ada = await join(uow)
+    meeting = _RetriedMeanwhile(gateway, uow, ada)
+    row = await top_up(uow, meeting, ada, wish(), key="k")
+    clock.advance(timedelta(hours=hours))
+    await resume_top_ups(uow, meeting)
+    clock.advance(timedelta(hours=2))
+    assert await resume_top_ups(uow, gateway) <= 1
+    after = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
+    assert after.status == "declined"
+    assert await gateway.charged() == 0
+
+
+async def test_a_top_up_that_cannot_be_settled_stops_no_other(
+    uow: UnitOfWork, gateway: SandboxGateway, clock: ManualClock
+) -> None:
+    ada, bob = await join(uow), await join(uow, "bob")
+    for caller in (ada, bob):
+        await top_up(uow, gateway, caller, wish("sandbox-pending"), key="k")
+    await uow.run(lambda tx: _close_first_account(tx, ada))
+    clock.advance(LATER)
+    assert await resume_top_ups(uow, gateway) == 1
+    assert await available(uow, bob) == 2_500
+
+
+async def _close_first_account(tx: Tx, caller: Caller) -> None:
+    ref = AccountRef(AccountKind.USER_AVAILABLE, "EUR", caller.user_id)
+    entry = EntryRequest(
+        id=caller.user_id,
+        kind="test.open",
+        debit=AccountRef(AccountKind.HOUSE_CARD_GATEWAY, "EUR", None),
+        credit=ref,
+        amount=1,
+    )
+    back = EntryRequest(
+        id=uuid5(_NAMES, "empty"),
+        kind="test.empty",
+        debit=entry.credit,
+        credit=entry.debit,
+        amount=1,
+    )
+    await post_many(tx, [entry, back])
+    await close_account(tx, ref)
+
+
+async def test_a_process_asks_its_card_gateway_about_its_own_tenant_only(
+    uow: UnitOfWork, gateway: SandboxGateway, clock: ManualClock
+) -> None:
+    ada = await join(uow)
+    row = await top_up(uow, gateway, ada, wish("sandbox-pending"), key="k")
+    clock.advance(LATER)
+    assert await resume_top_ups(uow, gateway, tenant=2) == 0
+    again = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
+    assert (again.status, again.attempts) == ("pending", 0)
+    assert await resume_top_ups(uow, gateway, tenant=1) == 1
 
 
 class _Dies:

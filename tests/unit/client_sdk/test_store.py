@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,8 @@ def test_a_wrong_passphrase_is_told_from_damage(path: Path) -> None:
 
 def test_a_file_that_asks_for_absurd_memory_is_refused(path: Path) -> None:
     make(path)
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE header SET value = CAST(x'ffffffff' || substr(value, 5) AS BLOB)")
-    raw.close()
     with pytest.raises(errors.StoreCorrupt, match="impossible settings"):
         Store.open(path, KEYS)
 
@@ -67,7 +67,8 @@ def test_an_existing_wallet_is_never_overwritten(path: Path) -> None:
     make(path, 2)
     with pytest.raises(errors.WalletExists):
         Store.create(path, KEYS)
-    assert len(Store.open(path, KEYS).rows("record")) == 2
+    with closing(Store.open(path, KEYS)) as store:
+        assert len(store.rows("record")) == 2
 
 
 def test_a_missing_wallet_is_not_made_by_opening_it(path: Path) -> None:
@@ -149,10 +150,9 @@ FIRST, SECOND = (f"CAST('{number}' AS BLOB)" for number in (0, 1))
 )
 def test_rows_that_were_moved_or_altered_are_noticed(path: Path, tampering: str) -> None:
     make(path, 2)
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         query = tampering.replace("FIRST", FIRST).replace("SECOND", SECOND)
         assert raw.execute(query).rowcount > 0
-    raw.close()
     store = Store.open(path, KEYS)
     with pytest.raises(errors.StoreCorrupt):
         [store.rows(table) for table in ("record", "revoked")]
@@ -165,8 +165,8 @@ def test_a_damaged_page_is_noticed_and_nothing_is_thrown_away(path: Path) -> Non
     middle = len(content) // 2 // 4096 * 4096
     content[middle : middle + 2000] = bytes(2000)
     path.write_bytes(content)
-    with pytest.raises(errors.StoreCorrupt) as refusal:
-        Store.open(path, KEYS).rows("record")
+    with pytest.raises(errors.StoreCorrupt) as refusal, closing(Store.open(path, KEYS)) as store:
+        store.rows("record")
     assert refusal.value.fix is not None
     assert path.read_bytes() == bytes(content)
 
@@ -228,9 +228,8 @@ def test_a_read_only_wallet_is_told_as_such() -> None:
 
 def test_a_file_of_a_later_release_is_left_alone(path: Path) -> None:
     make(path)
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("PRAGMA user_version = 99")
-    raw.close()
     with pytest.raises(errors.StoreTooNew, match="version 99"):
         Store.open(path, KEYS)
 

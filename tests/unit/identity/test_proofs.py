@@ -10,6 +10,7 @@ from litestar.testing import RequestFactory
 from server.identity.calls import call_facts
 from server.identity.errors import ProofInvalid, ProofOutOfTime
 from server.identity.proofs import CallFacts, same_target, verify_proof
+from server.kit.schema import to_base64url
 from tests.factories.identity import make_proof, signer
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -114,3 +115,32 @@ def test_the_address_is_the_public_one_when_there_is_one_and_no_host_header_coun
 
     assert address("https://pay.example/api/") == "https://pay.example/api/v1/me?limit=5"
     assert address("").endswith("/v1/me?limit=5")
+
+
+@pytest.mark.parametrize(
+    "nonce", ["n" * 15, "n" * 129, "\ud800" * 16, "\x00" * 16, "n" * 15 + "\u00e9"]
+)
+def test_a_nonce_is_printable_and_neither_short_nor_long(nonce: str) -> None:
+    with pytest.raises(ProofInvalid):
+        _verify(_proof(nonce=nonce))
+
+
+@pytest.mark.parametrize("claim", ["htm", "htu", "bh", "ath"])
+def test_text_that_is_none_is_refused_like_any_other(claim: str) -> None:
+    with pytest.raises(ProofInvalid):
+        _verify(_proof(**{claim: "\ud800" * 16}), access_token="some token")
+
+
+def test_a_proof_nested_without_end_is_refused() -> None:
+    deep = to_base64url(b"[" * 2_500)
+    with pytest.raises(ProofInvalid):
+        _verify(f"{deep}.{deep}.{deep[:86]}"[:4_096])
+
+
+@pytest.mark.parametrize("host", ["[::1", "]]]:99999999", "x:99999999", "", "\xff"])
+def test_a_host_that_is_none_fits_no_proof(host: str) -> None:
+    request = RequestFactory().get("/v1/me", headers={"Host": host}, query_params={"a": "\xff"})
+    settings = SimpleNamespace(public_url="")
+    facts = call_facts(request, settings, b"")  # type: ignore[arg-type]
+    with pytest.raises(ProofInvalid):
+        _verify(_proof(), facts)

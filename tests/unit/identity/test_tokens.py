@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,12 +15,14 @@ from server.identity.tokens import (
     Confirmation,
     SigningKey,
     issue_access_token,
+    key_id_of,
     refresh_successor,
     thumbprint,
     token_digest,
     verify_access_token,
 )
 from server.kit.crypto import Vault
+from server.kit.schema import to_base64url
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 KEY = SigningKey.from_seed(b"s" * 32)
@@ -120,3 +123,17 @@ def test_the_next_refresh_token_follows_from_the_last_and_from_the_servers_key()
 
 def test_a_signing_key_does_not_show_its_seed() -> None:
     assert repr(KEY) == f"SigningKey({KEY.kid})"
+
+
+@pytest.mark.parametrize(
+    "name", ["\ud800" * 43, "\x00" * 43, "", "k" * 44, "k" * 42 + "=", 7, None]
+)
+def test_the_name_of_a_key_has_one_form(name: object) -> None:
+    header = {"typ": "at+jwt", "alg": "EdDSA", "kid": name}
+    with pytest.raises(TokenInvalid):
+        key_id_of(f"{to_base64url(json.dumps(header).encode())}.e30.e30")
+
+
+def test_a_header_nested_without_end_is_refused() -> None:
+    with pytest.raises(TokenInvalid):
+        key_id_of(f"{to_base64url(b'[' * 1_400)}.e30.e30")

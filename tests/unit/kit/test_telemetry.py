@@ -51,3 +51,28 @@ def test_an_offered_correlation_id_that_could_do_harm_is_replaced(offered: str |
 
 def test_a_harmless_correlation_id_is_kept() -> None:
     assert accept_correlation_id("till-7:2026-03-02", "fresh") == "till-7:2026-03-02"
+
+
+def test_an_error_is_written_without_the_values_of_its_variables(stream: io.StringIO) -> None:
+    _fail_with_a_secret()
+    assert "ValueError" in stream.getvalue()
+    assert "s3cret-value" not in stream.getvalue()
+
+
+def test_nothing_is_printed_where_nobody_configured_logging(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    _fail_with_a_secret()
+    get_logger("tests").warning("event", password="s3cret-value")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(caplog.records) == 2
+    assert "s3cret-value" not in printed.err + caplog.text
+
+
+def _fail_with_a_secret() -> None:
+    password = "s3cret" + "-value"
+    try:
+        int(password[:0])
+    except ValueError as error:
+        get_logger("tests").error("failed", exc_info=error)

@@ -1,10 +1,15 @@
 """How refusals are shown on the API page."""
 
+from typing import Final
+
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
-from server.kit.errors import InvalidRequest, TallyError
+from server.kit.errors import BodyTooLarge, InvalidRequest, TallyError, UnsupportedMediaType
 from server.kit.http import PROBLEM_MEDIA_TYPE
+
+BODY_REFUSALS: Final = (BodyTooLarge, UnsupportedMediaType)
+"""What every route that takes a body may answer, beside `InvalidRequest`."""
 
 
 class Problem(Struct):
