@@ -92,6 +92,7 @@ TRANSITIONS: Final[dict[tuple[State, Input], Step]] = {
     (State.IDLE, Input.CONFIRM): Step(State.LOCKED, (Effect.RESERVE,)),
     (State.LOCKED, Input.CONTINUE): Step(State.SIGNED, (Effect.SIGN, Effect.STORE_BYTES)),
     (State.SIGNED, Input.HAND_OVER): Step(State.SENT, (Effect.SAVE, Effect.SEND)),
+    (State.SIGNED, Input.VERDICT): Step(State.SETTLED, (Effect.SAVE,)),
     (State.SENT, Input.HAND_OVER): Step(State.SENT, _RESEND),
     (State.IN_DOUBT, Input.HAND_OVER): Step(State.IN_DOUBT, _RESEND),
     (State.ACKED, Input.HAND_OVER): Step(State.ACKED, _RESEND),

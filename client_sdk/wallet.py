@@ -5,6 +5,7 @@ returning, reading the balance and the history. `enrol`, `top_up`, `load`, `unlo
 `account` go online.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from client_sdk.errors import NotEnrolled
@@ -13,6 +14,7 @@ from client_sdk.flows.online import Load, Online, OnlineBalance, Profile, TopUp
 from client_sdk.flows.syncing import Syncer, SyncReport
 from client_sdk.money import parse_currency
 from client_sdk.offline_wallet import OfflineWallet
+from client_sdk.records import Exchange
 
 if TYPE_CHECKING:
     from client_sdk.api.client import ApiClient
@@ -46,18 +48,22 @@ class Wallet(OfflineWallet):
             IssuerRefused: the root key is another than pinned or given.
         """
         async with self._online_work:
+            api = self._connect_to(server)
+            try:
+                profile = await Online(self.book, api).enrol(
+                    server=server,
+                    username=username,
+                    password=password,
+                    device_name=device_name,
+                    root_key=root_key,
+                )
+            except BaseException:
+                await api.close()
+                raise
             if self._api is not None:
                 await self._api.close()
-            self._api = self._connect_to(server)
-            online = Online(self.book, self._api)
-            profile = await online.enrol(
-                server=server,
-                username=username,
-                password=password,
-                device_name=device_name,
-                root_key=root_key,
-            )
-            await Syncer(self.book, self._engine, self._payer, self._api).run()
+            self._api = api
+            await Syncer(self.book, self._engine, self._payer, api).run()
             return profile
 
     async def top_up(self, amount: int, currency: str, card: str) -> TopUp:
@@ -78,26 +84,34 @@ class Wallet(OfflineWallet):
             return await Online(self.book, self._server()).load(amount, parse_currency(currency))
 
     async def unload(self, currency: str, amount: int | None = None) -> SyncReport:
-        """Move value from this device back to the account: claim it, then sync.
+        """Move value from this device back to the account: sync, and claim it.
 
         Raises:
             InsufficientFunds: less than the amount is held.
+            ServerUnavailable: as for `sync`; what was not claimed yet stays spendable.
         """
-        Claimer(self.book, self._engine).claim(parse_currency(currency), amount)
-        return await self.sync()
+        code = parse_currency(currency)
+        return await self._sync(lambda claimer: claimer.claim(code, amount))
 
     async def sync(self) -> SyncReport:
-        """Finish interrupted calls, claim by policy, hand everything in, learn what happened.
+        """Finish interrupted calls, hand everything in, learn what happened, claim by policy.
 
         Raises:
             NotEnrolled: this wallet has no server yet.
             ServerUnavailable: interrupted; the next sync goes on where this one stopped.
         """
+        return await self._sync(lambda _: [])
+
+    async def _sync(self, claim: Callable[[Claimer], list[Exchange]]) -> SyncReport:
+        """Sync; claims come only after the server was reached: without it they would be locked."""
         async with self._online_work:
-            api = self._server()
+            api, claimer = self._server(), Claimer(self.book, self._engine)
             await Online(self.book, api).finish_pending()
-            Claimer(self.book, self._engine).claim_by_policy()
-            return await Syncer(self.book, self._engine, self._payer, api).run()
+            syncer = Syncer(self.book, self._engine, self._payer, api)
+            report = await syncer.run()
+            if [*claim(claimer), *claimer.claim_by_policy()]:
+                report = await syncer.run(report)
+            return report
 
     async def account(self) -> list[OnlineBalance]:
         """The account's balances on the server."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from server.settings import Settings
 
 T = TypeVar("T")
-_STOPPING_S = 10
+_STOPPING_S = 5
 """How long calls that are under way may take when the server is told to stop."""
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -165,7 +165,10 @@ def serve(port_file: Path | None) -> None:
 
 def _prepare_database(settings: "Settings") -> None:
     """Find out before serving whether the database can be used, and bring its schema up to date."""
+    from sqlalchemy import text
+
     from server.kit.db import create_engine
+    from server.migrations import is_current
     from server.migrations import migrate as migrate_schema
 
     async def run() -> None:
@@ -173,9 +176,12 @@ def _prepare_database(settings: "Settings") -> None:
         try:
             if settings.migrate_at_start:
                 await migrate_schema(engine)
-            async with engine.begin():
-                # SQLite takes its write lock here, which a file that can only be read refuses.
-                pass
+            if await is_current(engine):
+                async with engine.begin() as connection:
+                    # Changes nothing, but a database that can only be read refuses it.
+                    await connection.execute(
+                        text("UPDATE alembic_version SET version_num = version_num")
+                    )
         finally:
             await engine.dispose()
 

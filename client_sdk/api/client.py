@@ -25,6 +25,10 @@ BACK_OFF_SECONDS: Final = 0.2
 BACK_OFF_SECONDS_MAX: Final = 10.0
 REFRESH_AHEAD_SECONDS: Final = 30
 TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
+CALL_SECONDS: Final = 60.0
+"""One call with its answer, however the bytes trickle in."""
+ANSWER_BYTES_MAX: Final = 8 << 20
+"""Several times the longest answer, that of a sync."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -52,6 +56,9 @@ class ApiClient:
         entropy: ids of proofs and jitter of the back-off.
         transport: replaces the network, for tests in one process.
         sleep: waits between tries.
+
+    Raises:
+        ServerUnavailable: the address is none.
     """
 
     def __init__(
@@ -65,7 +72,7 @@ class ApiClient:
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        self._base_url = _checked(base_url)
         self._signer = signer
         self._memory = memory
         self._clock = clock
@@ -139,16 +146,12 @@ class ApiClient:
             # A proof is good for one delivery, so every attempt signs a new one.
             signed = {**headers, **self._authorisation(session, method, path, content)}
             try:
-                response = await self._http.request(
-                    method, self._base_url + path, params=query, content=content, headers=signed
-                )
-            except httpx.HTTPError as error:
+                response = await self._deliver(method, path, content, signed, query)
+            except ServerUnavailable:
                 if attempt < tries:
                     await self._sleep(self._pause(attempt, None))
                     continue
-                raise ServerUnavailable(
-                    f"The server at {self._base_url} gave no answer ({type(error).__name__})."
-                ) from error
+                raise
             if response.is_success:
                 return document_of(response)
             if response.status_code in RETRYABLE_STATUS and attempt < tries:
@@ -157,6 +160,40 @@ class ApiClient:
             if not await self._mend(response, session, mends):
                 raise error_of(response)
             session = session and self._memory.session()
+
+    async def _deliver(
+        self,
+        method: str,
+        path: str,
+        content: bytes,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Make one call and read its answer, within bounds of time and size.
+
+        Raises:
+            ServerUnavailable: no answer, one that is too long, or too slow.
+        """
+        url, body = self._base_url + path, bytearray()
+        try:
+            async with (
+                asyncio.timeout(CALL_SECONDS),
+                self._http.stream(
+                    method, url, params=query, content=content, headers=headers
+                ) as response,
+            ):
+                async for part in response.aiter_bytes():
+                    body += part
+                    if len(body) > ANSWER_BYTES_MAX:
+                        raise ServerUnavailable(f"The answer of {self._base_url} is too long.")
+        except (httpx.HTTPError, TimeoutError) as error:
+            reason = "too slow" if isinstance(error, TimeoutError) else type(error).__name__
+            raise ServerUnavailable(
+                f"The server at {self._base_url} gave no answer ({reason})."
+            ) from error
+        wait = response.headers.get("Retry-After")
+        kept = {"Retry-After": wait} if wait and wait.isascii() else {}
+        return httpx.Response(response.status_code, headers=kept, content=bytes(body))
 
     async def _mend(
         self, response: httpx.Response, session: Session | None, done: set[str]
@@ -239,15 +276,11 @@ class ApiClient:
             if session.bound:
                 headers["DPoP"] = self._proof("POST", path, content, None)
             try:
-                response = await self._http.post(
-                    self._base_url + path, content=content, headers=headers
-                )
-            except httpx.HTTPError as error:
+                response = await self._deliver("POST", path, content, headers)
+            except ServerUnavailable:
                 if attempt == 1:
                     continue  # a lost answer is given again to the holder of the device key
-                raise ServerUnavailable(
-                    f"The server at {self._base_url} gave no answer."
-                ) from error
+                raise
             if response.is_success:
                 return self.open_session(document_of(response), bound=session.bound)
             refusal = error_of(response)
@@ -275,3 +308,17 @@ class ApiClient:
         )
         self._memory.save_session(session)
         return session
+
+
+def _checked(address: str) -> str:
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ServerUnavailable(
+            f"{address!r} is no address of a server.",
+            code="invalid_address",
+            fix="Write it like https://pay.example.",
+        )
+    return address.rstrip("/")

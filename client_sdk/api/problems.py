@@ -15,7 +15,7 @@ def document_of(response: httpx.Response) -> dict[str, object]:
     """The JSON object of an answer, or an empty one when it is something else."""
     try:
         found = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: arrays in arrays in arrays
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -25,7 +25,7 @@ def error_of(response: httpx.Response) -> WalletError:
     document = document_of(response)
     detail = _text(document, "detail") or _text(document, "title") or "The server refused."
     code = _text(document, "code")
-    if response.status_code in RETRYABLE_STATUS or code is None:
+    if response.status_code in RETRYABLE_STATUS or code is None or not response.is_client_error:
         return ServerUnavailable(
             f"The server answered {response.status_code}: {detail}",
             fix=_text(document, "fix"),

@@ -17,10 +17,11 @@ from client_sdk.api.documents import (
     list_of,
     number_of,
     text_of,
+    uuid_of,
 )
 from client_sdk.api.encoding import to_text
 from client_sdk.book import Book
-from client_sdk.errors import ServerRefused, StoreCorrupt, WalletError
+from client_sdk.errors import ServerRefused, SignInNeeded, StoreCorrupt, WalletError
 from client_sdk.flows.trusting import (
     IssuerRefused,
     check_key_set,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 ENROL_CONTEXT: Final = b"tallystick/1/enrol"
 KEY_BYTES: Final = 16
 
+PENDING: Final = "pending"
 TOP_UP: Final = "/v1/top-ups"
 LOAD: Final = "/v1/offline/vouchers"
 
@@ -108,23 +110,13 @@ class Online:
             IssuerRefused: the root key is not the pinned or given one.
             EnrolledElsewhere: this wallet belongs to another account.
         """
-        signed_in = await self._api.post(
-            "/v1/sessions",
-            {
-                "identifier": username,
-                "password": password,
-                "device_name": device_name,
-                "remember": False,
-            },
-            public=True,
+        credentials: Document = {"identifier": username, "password": password}
+        user_id = await self._sign_in(
+            {**credentials, "device_name": device_name, "remember": False}
         )
-        self._api.open_session(signed_in, bound=False)
-        user_id = text_of(await self._api.get("/v1/me"), "id")
-        if self._book.text(b"user_id") not in {None, user_id}:
-            raise EnrolledElsewhere("This wallet is enrolled for another account.")
         challenge = bytes_of(await self._api.post("/v1/devices/challenges"), "challenge")
         signer = self._book.signer
-        proof = signer.sign(ENROL_CONTEXT + challenge + UUID(user_id).bytes)
+        proof = signer.sign(ENROL_CONTEXT + challenge + user_id.bytes)
         enrolled = await self._api.post(
             "/v1/devices",
             {
@@ -138,7 +130,7 @@ class Online:
         profile = Profile(
             server=server,
             username=username,
-            user_id=user_id,
+            user_id=str(user_id),
             device_id=text_of(enrolled, "device_id"),
         )
         await self._pin_issuer(root_key)
@@ -146,6 +138,21 @@ class Online:
             for name, value in vars(profile).items():
                 tx.put("single", name.encode(), value)
         return profile
+
+    async def _sign_in(self, credentials: Document) -> UUID:
+        """Open a session of this wallet's account; if it is another's, the old one stays."""
+        before = self._book.session()
+        signed_in = await self._api.post("/v1/sessions", credentials, public=True)
+        self._api.open_session(signed_in, bound=False)
+        try:
+            user_id = uuid_of(await self._api.get("/v1/me"), "id")
+            if self._book.text(b"user_id") not in {None, str(user_id)}:
+                raise EnrolledElsewhere("This wallet is enrolled for another account.")
+        except WalletError:
+            if before is not None:
+                self._book.save_session(before)
+            raise
+        return user_id
 
     async def _pin_issuer(self, given: bytes | None) -> None:
         answer = await self._api.get("/v1/offline/key-set", public=True)
@@ -162,15 +169,12 @@ class Online:
     async def top_up(self, amount: int, currency: str, card: str) -> TopUp:
         """Charge a card and credit the account online."""
         body: Document = {"amount": amount, "currency": currency, "card": card}
-        answer = await self._money_call(TOP_UP, body)
-        found = _top_up(answer)
-        self._forget(TOP_UP, body)
-        return found
+        return self._note_top_up(body, await self._money_call(TOP_UP, body))
 
     async def load(self, amount: int, currency: str) -> Load:
         """Move value from the account onto this device, as vouchers."""
         body: Document = {"amount": amount, "currency": currency}
-        return self._keep_vouchers(body, await self._money_call(LOAD, body))
+        return await self._keep_vouchers(body, await self._money_call(LOAD, body))
 
     async def finish_pending(self) -> None:
         """Make interrupted money calls again, with the keys of that time."""
@@ -178,12 +182,14 @@ class Online:
             path, body, _ = _pending(row.payload)
             try:
                 answer = await self._money_call(path, body)
+            except SignInNeeded:
+                raise
             except ServerRefused:
                 continue  # it is settled now, and forgotten: nothing was done
             if path == LOAD:
-                self._keep_vouchers(body, answer)
+                await self._keep_vouchers(body, answer)
             else:
-                self._forget(path, body)
+                self._note_top_up(body, answer)
 
     async def balances(self) -> list[OnlineBalance]:
         answer = await self._api.get("/v1/balances")
@@ -209,14 +215,36 @@ class Online:
             _, _, key = _pending(stored)
         try:
             return await self._api.post(path, body, idempotency_key=key)
+        except SignInNeeded:
+            raise  # it says nothing about a call that was made before the session ended
         except ServerRefused:
             self._forget(path, body)
             raise
 
-    def _keep_vouchers(self, body: Document, answer: Document) -> Load:
-        """Hold the vouchers and forget the call, in one transaction."""
+    def _note_top_up(self, body: Document, answer: Document) -> TopUp:
+        """Forget the call once its outcome is known; until then it is asked for under its key."""
+        found = _top_up(answer)
+        if found.status != PENDING:
+            self._forget(TOP_UP, body)
+        return found
+
+    async def _keep_vouchers(self, body: Document, answer: Document) -> Load:
+        """Hold the vouchers and forget the call, in one transaction.
+
+        Raises:
+            IssuerRefused: they do not hold, or are not what was asked for.
+        """
         envelopes = [decoded(item, "vouchers") for item in list_of(answer, "vouchers")]
-        holdings = [check_voucher(self._book, envelope) for envelope in envelopes]
+        try:
+            holdings = [check_voucher(self._book, envelope) for envelope in envelopes]
+        except IssuerRefused as refusal:
+            if refusal.code != "voucher_key_known":
+                raise
+            await self._pin_issuer(None)  # the issuer may have new keys since the last sync
+            holdings = [check_voucher(self._book, envelope) for envelope in envelopes]
+        distinct = {one.key: one.amount for one in holdings if one.currency == body["currency"]}
+        if len(distinct) != len(holdings) or sum(distinct.values()) != body["amount"]:
+            raise IssuerRefused("The vouchers are not what was asked for.", code="other_vouchers")
         with self._book.store.write("vouchers") as tx:
             for holding in holdings:
                 keep_voucher(self._book, tx, holding)

@@ -140,7 +140,8 @@ class Payee:
         Raises:
             UnknownExchange: no request of this wallet is named.
             DoubleSpendFound: the payer signed the same value away twice.
-            PaymentRefused: part of it was received before, it is too long, or another rule is broken; the code names it. Nothing is stored.
+            PaymentRefused: another rule is broken, part of it was received before, or it is too
+                long to be returned; the code names it. Nothing is stored.
         """
         body = expect(message, FrameKind.PAYMENT)
         with refusing(PaymentRefused):

@@ -16,6 +16,7 @@ from client_sdk.api.documents import (
     number_of,
     optional_bytes,
     text_of,
+    unreadable,
 )
 from client_sdk.api.encoding import to_text
 from client_sdk.book import REFUSED, TO_UPLOAD, UPLOADED, Book, record_of
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 BATCH_RECORDS: Final = 200
 BATCHES_MAX: Final = 500
+DECIDED: Final = frozenset({"stored", "duplicate", "refused"})
 
 
 @dataclass
@@ -71,14 +73,17 @@ class Syncer:
         self._payer = payer
         self._api = api
 
-    async def run(self) -> SyncReport:
+    async def run(self, report: SyncReport | None = None) -> SyncReport:
         """Exchange batches until both sides have nothing more to say.
+
+        Args:
+            report: of what this sync has done so far, to go on with.
 
         Raises:
             ServerUnavailable: interrupted; the next sync goes on where this one stopped.
         """
         self._hand_over_signed()
-        report = SyncReport()
+        report = report or SyncReport()
         waiting: set[bytes] = set()
         asked_again = False
         for _ in range(BATCHES_MAX):
@@ -100,6 +105,8 @@ class Syncer:
     def _hand_over_signed(self) -> None:
         """What is signed leaves the device now, whether or not it was shown to anybody."""
         for exchange in self._book.exchanges(only_open=True):
+            if exchange.state is State.LOCKED:  # a full disk stopped it
+                exchange = self._engine.apply(exchange, Input.CONTINUE).exchange  # noqa: PLW2901
             if exchange.state is State.SIGNED:
                 self._engine.apply(exchange, Input.HAND_OVER)
 
@@ -120,6 +127,8 @@ class Syncer:
     ) -> None:
         """Apply one answer, all of it in one transaction."""
         results = documents_of(answer, "results")
+        if len(results) != len(rows):
+            raise unreadable("results")
         events = documents_of(answer, "events")
         cursor = number_of(answer, "cursor")
         key_set = optional_bytes(answer, "key_set")
@@ -155,7 +164,7 @@ class Syncer:
     ) -> None:
         status = text_of(result, "status")
         kind, data = record_of(row.payload)
-        if status == "waiting":
+        if status not in DECIDED:  # waiting for its parent, or a word of a later release
             waiting.add(row.key)
             return
         report.uploaded += 1

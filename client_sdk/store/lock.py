@@ -19,6 +19,7 @@ class FileLock:
     """
 
     def __init__(self, wallet: Path) -> None:
+        wallet = wallet.resolve()  # one file is one wallet, whatever links lead to it
         path = wallet.with_name(wallet.name + ".lock")
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

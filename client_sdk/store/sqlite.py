@@ -49,10 +49,19 @@ def _clear_errors() -> Iterator[None]:
         raise kind(f"The wallet file cannot be used: {error}.") from error
 
 
+PRAGMAS: Final = (
+    # Held until closing, also where a hard link or a deleted lock file gets round our own lock.
+    "locking_mode = EXCLUSIVE",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+)
+
+
 def _connected(path: Path | None) -> sqlite3.Connection:
     connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=1)
     try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()

@@ -10,7 +10,7 @@ import click
 
 from client_sdk.blocking import BlockingWallet
 from client_sdk.core import State
-from client_sdk.errors import LinkClosed, UnknownExchange
+from client_sdk.errors import InvalidAmount, LinkClosed, UnknownExchange
 from client_sdk.terminal.opening import Options, amount_of, say_amount, wallet_command
 from client_sdk.terminal.output import (
     exchange_json,
@@ -177,7 +177,7 @@ def pay(
 
     Examples:
       tallystick wallet pay --qr request.png --qr-out payment.png
-      tallystick wallet pay TALLY1:... --yes
+      tallystick wallet pay 'TALLY1:...' --yes
       tallystick wallet pay --resume
     """
     with options.opened() as wallet:
@@ -189,6 +189,10 @@ def pay(
         minor = asked.amount
         if amount is not None:
             minor = amount_of(wallet, amount, asked.currency)[0]
+        if minor == 0:
+            raise InvalidAmount(
+                "The request leaves the amount to you.", fix="Give it: --amount 12.50"
+            )
         name = asked.payee_name or f"the unnamed key {asked.payee_key.hex()[:16]}"
         memo = f" for {asked.memo!r}" if asked.memo else ""
         if not yes:
@@ -262,7 +266,7 @@ def receive(
 
     Examples:
       tallystick wallet receive --qr payment.png --qr-out receipt.png
-      tallystick wallet receive TALLY1:...
+      tallystick wallet receive 'TALLY1:...'
     """
     with options.opened() as wallet:
         incoming = wallet.receive(read_frame(text, pictures))

@@ -38,9 +38,12 @@ class Options:
         """From the file, the environment, or a question."""
         if self.passphrase_file is not None:
             try:
-                return self.passphrase_file.read_text(encoding="utf-8").rstrip("\r\n")
+                found = self.passphrase_file.read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
                 raise click.ClickException(f"The passphrase file cannot be read: {error}") from None
+            if not found:
+                raise click.ClickException(f"The passphrase file {self.passphrase_file} is empty.")
+            return found
         return secret(PASSPHRASE_VARIABLE, "Passphrase of the wallet", new=new)
 
     @contextmanager
@@ -60,7 +63,7 @@ class Options:
 def secret(variable: str, question: str, *, new: bool = False) -> str:
     """A secret from the environment, else asked for without showing it."""
     found = os.environ.get(variable)
-    if found is not None:
+    if found:
         return found
     answer: str = click.prompt(question, hide_input=True, confirmation_prompt=new, err=True)
     return answer

@@ -1,6 +1,7 @@
 """What commands print: words for a person, or one JSON object per line."""
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def show_frame(frame: bytes, qr_out: Path | None, *, as_json: bool, title: str) 
     if files:
         click.echo("Code written to " + ", ".join(str(path) for path in files))
     else:
-        click.echo(qr.to_terminal(frame))
+        click.echo(qr.to_terminal(frame, columns=shutil.get_terminal_size().columns))
     click.echo(f"As text:\n{frames.to_text(frame)}")
     return files
 

@@ -50,7 +50,7 @@ def enrol(
     The password is taken from TALLYSTICK_PASSWORD or asked for.
 
     Example:
-      tallystick wallet enrol --server http://127.0.0.1:8000 --username amina
+      tallystick wallet enrol --server http://127.0.0.1:8787 --username amina
     """
     password = secret(PASSWORD_VARIABLE, "Password of the account")
     with options.opened() as wallet:

@@ -22,13 +22,25 @@ SCALE: Final = 6
 PREFIX: Final = "TALLY1"
 CHARACTERS_MAX: Final = 1990
 """Alphanumeric characters of a version 30-M code, which ordinary cameras still read."""
+TERMINAL_COLUMNS: Final = 80
+TERMINAL_BORDER: Final = 2
+VERSION_0_MODULES: Final = 17
+MODULES_PER_VERSION: Final = 4
+CHARACTERS_BY_VERSION: Final = (
+    *(122,) * 6,
+    *(154, 178, 221, 262, 311, 366, 419, 483, 528, 600, 656, 734, 816, 909, 970),
+    *(1035, 1134, 1248, 1326, 1451, 1542, 1637, 1732, 1839, CHARACTERS_MAX),
+)
+"""By version, at level M (ISO/IEC 18004, table 7); below version 5 codes would be too many."""
+PICTURES: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""What phones write. Other formats run old or outside programs on a stranger's bytes."""
 PIXELS_MAX: Final = 64_000_000
 _HINT: Final = "Install it with `pip install tallystick[camera]`, or paste the text form instead."
 
 
-def draw(frame: bytes) -> list[segno.QRCode]:
+def draw(frame: bytes, *, characters_max: int = CHARACTERS_MAX) -> list[segno.QRCode]:
     """The codes of a frame: one as long as it fits, numbered parts otherwise."""
-    texts = frames.split_text(frame, characters_max=CHARACTERS_MAX)
+    texts = frames.split_text(frame, characters_max=characters_max)
     return [segno.make_qr(text, error="m", boost_error=False) for text in texts]
 
 
@@ -49,11 +61,17 @@ def write_png(frame: bytes, path: Path, *, scale: int = SCALE) -> list[Path]:
     return paths
 
 
-def to_terminal(frame: bytes) -> str:
-    """The codes in half-block characters, for terminals on light and on dark ground."""
+def to_terminal(frame: bytes, *, columns: int = TERMINAL_COLUMNS) -> str:
+    """The codes in half-block characters, for terminals on light and on dark ground.
+
+    What does not fit the width of the terminal becomes numbered parts: a code whose lines are
+    wrapped cannot be read.
+    """
     out = io.StringIO()
-    for code in draw(frame):
-        code.terminal(out=out, border=2, compact=True)
+    fitting = (columns - 2 * TERMINAL_BORDER - VERSION_0_MODULES) // MODULES_PER_VERSION
+    version = min(max(fitting, 0), len(CHARACTERS_BY_VERSION) - 1)
+    for code in draw(frame, characters_max=CHARACTERS_BY_VERSION[version]):
+        code.terminal(out=out, border=TERMINAL_BORDER, compact=True)
     return out.getvalue()
 
 
@@ -97,10 +115,10 @@ def _read_codes(path: Path) -> list[tuple[str, bytes]]:
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Reading pictures needs {error.name}.", fix=_HINT) from None
     try:
-        with image.open(path) as picture:
+        with image.open(path, formats=PICTURES) as picture:
             if picture.width * picture.height > PIXELS_MAX:
                 raise UnreadableMessage(f"The picture {path} is too large.")
             found = zxingcpp.read_barcodes(picture.convert("L"))
-    except (OSError, image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, image.DecompressionBombError) as error:
         raise UnreadableMessage(f"The file {path} is not a readable picture: {error}.") from None
     return [(code.text, bytes(code.bytes)) for code in found]

@@ -52,7 +52,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 
 class _Claims(msgspec.Struct, frozen=True):
-    jti: Annotated[str, msgspec.Meta(pattern="^[!-~]{16,128}$")]
+    jti: Annotated[str, msgspec.Meta(pattern="^[ -~]{16,128}$")]
     htm: str
     htu: Annotated[str, msgspec.Meta(max_length=2_048)]
     iat: int

@@ -40,6 +40,10 @@ Token = Annotated[
     ),
 ]
 
+_PROOF_EXAMPLE = (
+    "IEQ44wleIqhAfFnop_fUSInlgEFhYZ4lB81W_CUe7wHg25UXKE0UPqdXzYFt_d_bz1WISnqvW0pLIw4Uo9NqAg"
+)
+
 
 class RegistrationCreate(Schema):
     phone: Phone
@@ -169,10 +173,7 @@ class DeviceCreate(Schema):
             max_length=128,
             description="Base64url of the key's signature over the ASCII text "
             "'tallystick/1/enrol', the 32 bytes of the challenge, and the 16 bytes of the user id",
-            examples=[
-                "IEQ44wleIqhAfFnop_fUSInlgEFhYZ4lB81W_CUe7wH"
-                "g25UXKE0UPqdXzYFt_d_bz1WISnqvW0pLIw4Uo9NqAg"
-            ],
+            examples=[_PROOF_EXAMPLE],
         ),
     ]
 

@@ -1,7 +1,7 @@
 """Messages to people: stored with the data, sealed, delivered afterwards, at least once.
 
 `enqueue_message` runs in the transaction that causes the message. `deliver_messages` sends what is
-due through the `MessageSender` port and tries again with growing delays; what failed for a day is
+due through the `MessageSender` port and tries again with growing delays; what failed for hours is
 kept as dead for an operator. Nothing outside is called while a transaction is open.
 """
 

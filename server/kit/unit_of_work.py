@@ -7,7 +7,8 @@ time. A command therefore touches nothing but its transaction.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,16 +53,23 @@ class UnitOfWork:
         self._ids = ids
         # SQLite has one writer; queueing here is fair, its busy handler is not.
         self._writer = asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
+        self._turns: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def run(self, command: Callable[[Tx], Awaitable[T]]) -> T:
+    async def run(
+        self, command: Callable[[Tx], Awaitable[T]], *, turn: Hashable | None = None
+    ) -> T:
         """Run a command in a write transaction of its own and commit it.
+
+        Of commands with the same ``turn`` this process runs one at a time. It is for those that
+        would only wait for each other in the database, and keep its connections from all others.
 
         Raises:
             Unavailable: the database refused every attempt.
         """
         for attempt in range(ATTEMPTS_MAX):
             try:
-                async with self._writer, self._begin(read_only=False) as tx:
+                waits = nullcontext() if turn is None else self._turns[turn]
+                async with waits, self._writer, self._begin(read_only=False) as tx:
                     return await command(tx)
             except DBAPIError as error:
                 if not _may_retry(error):

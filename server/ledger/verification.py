@@ -73,15 +73,13 @@ class LedgerReport:
     def as_text(self) -> str:
         lines = [", ".join(f"{count} {name}" for name, count in self.counts.items())]
         lines += [
-            f"tenant {tenant}: last seal {number}, hash {digest.hex()}"
+            f"tenant {tenant}: last seal {number}:{digest.hex()}"
             for tenant, (number, digest) in self.heads.items()
         ]
         lines += [
             f"BROKEN {b.code}: {b.rule} (tenant {b.tenant}, {b.subject})" for b in self.breaks
         ]
-        lines.append(
-            "The ledger is sound." if self.sound else f"{len(self.breaks)} rules are broken."
-        )
+        lines.append("The ledger is sound." if self.sound else f"Breaks found: {len(self.breaks)}.")
         return "\n".join(lines)
 
 
@@ -137,7 +135,9 @@ class _ChainCheck:
         if number:
             self._report.heads[self._tenant] = (number, previous)
         if not found:
-            self._broken("kept_head", "a seal known from elsewhere is still there", str(kept))
+            number, digest = kept or (0, b"")
+            subject = f"{number}:{digest.hex()}"
+            self._broken("kept_head", "a seal known from elsewhere is still there", subject)
         beyond = await self._tx.connection.scalar(
             select(func.count()).where(LeafRow.tenant == self._tenant, LeafRow.position > position)
         )

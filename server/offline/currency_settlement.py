@@ -4,8 +4,10 @@ A debtor's own money is collateral, so it changes what victims get; what victims
 debtor's own money. The settlement goes round until both agree, from the least collateral upwards.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import select
@@ -23,6 +25,8 @@ from server.offline.records import Grove
 from server.offline.standing import Standing, restate
 
 _ROUNDS_MAX = 64
+SETTLE_ASIDE_MIN = 500
+"""Records from which on settling would keep the event loop from everybody else."""
 
 
 class BalanceMoved(Exception):
@@ -116,7 +120,7 @@ class CurrencySettlement:
         final_use = positions.final_collateral(self.grove.rows)
         collateral = dict(final_use)
         for _ in range(_ROUNDS_MAX):
-            result = self._settle(limits, collateral)
+            result = await self._settle(limits, collateral)
             standings = await self._restate(result, positions, final_use)
             covered = {user: s.recovered for user, s in standings.items() if s.recovered}
             if covered == {user: amount for user, amount in collateral.items() if amount}:
@@ -126,10 +130,12 @@ class CurrencySettlement:
         # meet, and the next settlement goes on from there.
         return result, standings
 
-    def _settle(self, limits: CurrencyLimits, collateral: Mapping[UUID, int]) -> Settlement:
+    async def _settle(self, limits: CurrencyLimits, collateral: Mapping[UUID, int]) -> Settlement:
+        trees = [self.grove.trees[root] for root in self.roots]
         accounts = {key: str(device.user_id) for key, device in self.owners.devices.items()}
-        return settle(
-            (self.grove.trees[root].settled_by() for root in self.roots),
+        work = partial(
+            settle,
+            [tree.settled_by() for tree in trees],
             account_of=lambda key: accounts[key.id],
             excluded={},
             instant_limit={str(user): row.instant_limit for user, row in self.accounts.items()},
@@ -137,6 +143,9 @@ class CurrencySettlement:
             fund_cap=max([limits.fund, *(row.fund_limit for row in self.accounts.values())]),
             now=self._now,
         )
+        if sum(len(tree.nodes) for tree in trees) < SETTLE_ASIDE_MIN:
+            return work()
+        return await asyncio.to_thread(work)
 
     async def _restate(
         self, result: Settlement, positions: Positions, final_use: Mapping[UUID, int]

@@ -55,6 +55,11 @@ class Event:
         return cls(EventType.CERTIFICATE_REFUSED, device.user_id, {"reason": reason}, device.key.id)
 
 
+def turn_of(tenant: int) -> tuple[str, int]:
+    """Return the turn (see `UnitOfWork.run`) of every command that takes `lock_offline`."""
+    return ("offline", tenant)
+
+
 async def lock_offline(tx: Tx, tenant: int) -> None:
     """Let one command at a time change the tenant's offline money, until it ends.
 

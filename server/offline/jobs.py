@@ -30,6 +30,7 @@ async def close_due_roots(uow: UnitOfWork, policy: OfflinePolicy = DEFAULT_POLIC
         for tenant in tenants:
             closed += await run_settling(
                 uow,
+                tenant,
                 lambda tx, tenant=tenant: _close(tx, tenant, policy),  # type: ignore[misc]
             )
         if not tenants:
@@ -47,6 +48,7 @@ async def collect_debts(uow: UnitOfWork, policy: OfflinePolicy = DEFAULT_POLICY)
     for tenant, user, currency in debtors:
         await run_settling(
             uow,
+            tenant,
             lambda tx, tenant=tenant, user=user, currency=currency: _settle(  # type: ignore[misc]
                 tx, tenant, policy, (), [(user, currency)]
             ),

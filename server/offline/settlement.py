@@ -17,7 +17,7 @@ from server.kit.errors import Unavailable
 from server.kit.unit_of_work import Tx, UnitOfWork
 from server.offline.currency_settlement import BalanceMoved, CurrencySettlement
 from server.offline.domain import OfflinePolicy
-from server.offline.events import Event
+from server.offline.events import Event, turn_of
 from server.offline.models import ConflictRow
 from server.offline.owners import Owners
 from server.offline.records import Grove, load_roots
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _ATTEMPTS_MAX = 8
 
 
-async def run_settling(uow: UnitOfWork, command: Callable[[Tx], Awaitable[T]]) -> T:
+async def run_settling(uow: UnitOfWork, tenant: int, command: Callable[[Tx], Awaitable[T]]) -> T:
     """Run a command that settles, again while other rooms move the same balances.
 
     Raises:
@@ -34,7 +34,7 @@ async def run_settling(uow: UnitOfWork, command: Callable[[Tx], Awaitable[T]]) -
     """
     for _ in range(_ATTEMPTS_MAX):
         try:
-            return await uow.run(command)
+            return await uow.run(command, turn=turn_of(tenant))
         except BalanceMoved:
             continue
     raise Unavailable("The balances moved too fast to settle.", fix="Send the same request again.")

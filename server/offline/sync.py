@@ -48,7 +48,7 @@ async def synchronise(
         work = SyncBatch(tx, keys, policy, caller, device, judge, read_batch(data.records))
         return await work.run(data.cursor)
 
-    return await run_settling(uow, command)
+    return await run_settling(uow, caller.tenant, command)
 
 
 async def _verify_ahead(

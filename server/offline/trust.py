@@ -97,9 +97,13 @@ async def certify(
     device: DeviceView,
     user: UserView,
 ) -> Signed[DeviceCertificate]:
-    """Return the device's certificate; issue a new one when too little of it is left."""
+    """Return the device's certificate; issue a new one when it ends soon or has another name."""
     current = await current_certificate(tx, tenant, device.key.id)
-    if current is not None and current.body.valid_to >= _seconds(tx.now + policy.renew_below):
+    if (
+        current is not None
+        and current.body.valid_to >= _seconds(tx.now + policy.renew_below)
+        and current.body.display_name == _certified_name(user)
+    ):
         return current
     certificate = seal(_certificate(tx.now, keys, policy, device.key, user), keys.issue_signer)
     known = await tx.session.get(CertificateRow, (tenant, certificate.id))
@@ -135,8 +139,13 @@ def _certificate(
             hops_max=policy.hops_max,
         ),
         assurance=Assurance.SOFTWARE,
-        display_name=user.display_name if user.role is Role.MERCHANT else None,
+        display_name=_certified_name(user),
     )
+
+
+def _certified_name(user: UserView) -> str | None:
+    """Merchants are shown by name to whoever pays them; others keep their pseudonym."""
+    return user.display_name if user.role is Role.MERCHANT else None
 
 
 def _seconds(moment: datetime) -> int:

@@ -20,7 +20,7 @@ from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import post_many
 from server.offline.domain import CurrencyLimits, OfflinePolicy, split_value
 from server.offline.errors import DebtOutstanding, DeviceNotTrusted, OverOfflineLimit
-from server.offline.events import lock_offline
+from server.offline.events import lock_offline, turn_of
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.models import AccountRow, VoucherRow
 from server.offline.postings import Book
@@ -64,7 +64,7 @@ async def issue_vouchers(
             work=issue.run,
         )
 
-    return await uow.run(command)
+    return await uow.run(command, turn=turn_of(caller.tenant))
 
 
 async def calling_device(tx: Tx, caller: Caller) -> DeviceView:

@@ -1,4 +1,4 @@
-"""`tallystick serve` as its own process: how it starts, what it reads off the wire, how it stops."""
+"""`tallystick serve` as its own process: how it starts, what it reads, how it stops."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 import asyncio
 from datetime import timedelta
 
-from tests.factories.identity import Person, code_in, token_in
+from tests.factories.identity import Deliver, Person, code_in, token_in
 from tests.fakes.clock import ManualClock
 
 
@@ -129,3 +129,17 @@ async def test_a_code_is_digits_and_nothing_else(ada: Person) -> None:
         document = {"phone": ada.phone, "code": code}
         response = await ada.client.post("/v1/contacts/phone/confirm", json=document)
         assert (response.status_code, response.json()["code"]) == (400, "invalid_request")
+
+
+async def test_claims_that_come_after_do_not_spoil_the_code_that_was_sent(
+    ada: Person, clock: ManualClock, deliver: Deliver
+) -> None:
+    await ada.register()
+    code = await ada.code()
+    for number in range(4):
+        rival = Person(
+            ada.client, clock, deliver, f"rival{number}", ada.phone, f"rival{number}@example.org"
+        )
+        clock.advance(timedelta(seconds=1))
+        await rival.register()
+    assert (await ada.confirm_phone(code)).status_code == 204

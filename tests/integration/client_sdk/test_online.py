@@ -323,12 +323,12 @@ async def test_many_records_go_up_in_batches(
     wallet: Wallet, server: ContractServer, clock: SetClock
 ) -> None:
     payer = await new_wallet(server.issuer, "payer", 10**6, clock=clock)
-    for _ in range(70):
+    for _ in range(101):
         asked = await wallet.request_payment(10, "EUR")
         await wallet.receive(await payer.frame_of((await payer.pay(asked.frame)).id))
     report = await wallet.sync()
-    assert report.uploaded == 210
-    assert [size for size in server.uploads if size] == [200, 10]
+    assert report.uploaded == 303
+    assert [size for size in server.uploads if size] == [200, 2, 101]
     await payer.close()
 
 

@@ -112,3 +112,57 @@ async def test_a_whole_payment_goes_through_photographs(tmp_path: Path) -> None:
     assert to_text(got.frame).startswith("TALLY1:")
     await payer.close()
     await payee.close()
+
+
+def seen_on_screen(shown: str, *, columns: int, dark_ground: bool) -> Image.Image:
+    """What a terminal of this width shows: half blocks in the colour of its text, lines wrapped."""
+    lines = [
+        line[start : start + columns]
+        for line in shown.splitlines()
+        for start in range(0, max(len(line), 1), columns)
+    ]
+    ink, ground = (255, 0) if dark_ground else (0, 255)
+    picture = Image.new("L", (columns + 8, 2 * len(lines) + 8), ground)
+    for row, line in enumerate(lines):
+        for column, character in enumerate(line):
+            for half, inked in enumerate((character in "█▀", character in "█▄")):
+                if inked:
+                    picture.putpixel((column + 4, 2 * row + half + 4), ink)
+    return picture.resize((picture.width * 6, picture.height * 6), Image.Resampling.NEAREST)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("dark_ground", [True, False])
+@pytest.mark.parametrize("frame", [FRAME, LONG], ids=["a payment", "a long one"])
+def test_what_a_terminal_shows_can_be_scanned_at_its_width(
+    tmp_path: Path, frame: bytes, columns: int, *, dark_ground: bool
+) -> None:
+    shown = qr.to_terminal(frame, columns=columns)
+    assert max(map(len, shown.splitlines())) <= columns
+    path = tmp_path / "screen.png"
+    seen_on_screen(shown, columns=columns, dark_ground=dark_ground).save(path)
+    assert qr.read_images([path]) == frame
+
+
+def test_no_line_of_a_code_is_longer_than_the_terminal_is_wide() -> None:
+    for columns in (41, 44, 45, 57, 80, 81, 100, 140):
+        lines = qr.to_terminal(LONG, columns=columns).splitlines()
+        assert max(map(len, lines)) <= columns
+
+
+@pytest.mark.parametrize("at", [20, 29, 40, 60, 120, 400])
+def test_a_broken_picture_is_told_as_such(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "pay.png"
+    qr.write_png(FRAME, path)
+    whole = path.read_bytes()
+    for broken in (whole[:at], whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]):
+        path.write_bytes(broken)
+        with pytest.raises(UnreadableMessage):
+            qr.read_images([path])
+
+
+def test_a_picture_that_is_a_program_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "pay.png"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(UnreadableMessage, match="not a readable picture"):
+        qr.read_images([path])

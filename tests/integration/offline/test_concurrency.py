@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+import threading
 from typing import Any
 
 import pytest
 
+from offline_protocol.settlement import settle
 from server.kit.db import create_engine
 from server.kit.ids import SystemIds
 from server.kit.unit_of_work import Tx, UnitOfWork
@@ -97,11 +99,38 @@ async def test_devices_that_wait_for_each_other_keep_no_connection_from_anybody(
 
     holder = asyncio.create_task(other.run(hold))
     await locked.wait()
-    waiting = [asyncio.create_task(town.sync(device)) for device in devices for _ in range(2)]
+    waiting: list[asyncio.Task[Any]] = [
+        asyncio.create_task(town.sync(device)) for device in devices for _ in range(2)
+    ]
     waiting += [asyncio.create_task(town.issue(device, 10)) for device in devices]
     for _ in range(50):
         assert await asyncio.wait_for(town.available(devices[0]), 5) == 10
     release.set()
     await asyncio.gather(holder, *waiting)
     await elsewhere.dispose()
+    await town.check()
+
+
+async def test_others_are_served_while_a_voucher_of_many_records_is_settled(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.offline.currency_settlement.SETTLE_ASIDE_MIN", 1)
+    eve, bob, cid = [await town.person(name, money=200) for name in ("eve", "bob", "cid")]
+    (voucher,) = await town.issue(eve, 100)
+    loop_thread, settled_in = threading.get_ident(), set[int]()
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        settled_in.add(threading.get_ident())
+        return settle(*arguments, **named)
+
+    monkeypatch.setattr("server.offline.currency_settlement.settle", watched)
+    await asyncio.gather(
+        *(
+            town.sync(payee, payee.claim(eve.pay(voucher, payee, 0, 80), town.keys))
+            for payee in (bob, cid)
+        )
+    )
+    assert settled_in
+    assert loop_thread not in settled_in
+    assert [await town.available(each) for each in (eve, bob, cid)] == [20, 280, 280]
     await town.check()

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from offline_protocol import Receipt, Signed, Voucher, VoucherLimits, seal
+from server.identity import Role, set_role
 from server.kit.errors import IdempotencyConflict
 from server.kit.schema import to_base64url
 from server.ledger import InsufficientFunds
@@ -317,3 +318,15 @@ def _voucher(town: Town, device: Device) -> Voucher:
         limits=VoucherLimits(4, 10),
         claim_by=later,
     )
+
+
+async def test_a_new_merchant_is_certified_by_name_at_the_next_sync(town: Town) -> None:
+    bob = await town.person("bob")
+    assert bob.certificate is not None
+    assert bob.certificate.body.display_name is None
+    await town.uow.run(lambda tx: set_role(tx, town.tenant, "bob", Role.MERCHANT))
+    await town.sync(bob)
+    named = bob.certificate
+    assert named.body.display_name == "Bob"
+    await town.sync(bob)
+    assert bob.certificate == named, "nothing changed, so nothing is issued"

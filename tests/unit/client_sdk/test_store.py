@@ -94,6 +94,47 @@ def test_a_second_process_is_told_that_the_wallet_is_in_use(path: Path) -> None:
     Store.open(path, KEYS).close()
 
 
+OPEN_ELSEWHERE = """
+import sys
+from pathlib import Path
+from client_sdk.errors import WalletLocked
+from client_sdk.store.sqlite import Store
+from client_sdk.testing import SeededEntropy, quick_keys
+try:
+    Store.open(Path(sys.argv[1]), quick_keys("open sesame", entropy=SeededEntropy("other")))
+except WalletLocked:
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("way", ["symbolic link", "hard link", "deleted lock"])
+def test_no_way_round_the_lock_opens_a_wallet_twice(path: Path, way: str) -> None:
+    make(path, 1)
+    other = path.with_name("other.db")
+    if way == "symbolic link":
+        other.symlink_to(path)
+    elif way == "hard link":
+        other.hardlink_to(path)
+    with closing(Store.open(path, KEYS)) as store:
+        store.get("record", b"0")
+        if way == "deleted lock":
+            path.with_name(path.name + ".lock").unlink()
+            other = path
+        elsewhere = [sys.executable, "-c", OPEN_ELSEWHERE, str(other)]
+        assert subprocess.run(elsewhere, check=False, timeout=60).returncode == 7
+
+
+def test_only_the_owner_can_read_what_a_wallet_writes(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with closing(Store.create(path, KEYS)) as store, store.write("row") as tx:
+            tx.put("record", b"0", 1)
+            modes = {part.name: part.stat().st_mode & 0o777 for part in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert set(modes.values()) == {0o600}, modes
+
+
 def test_the_lock_of_a_killed_process_is_gone(path: Path) -> None:
     make(path)
     child = os.fork()

@@ -77,3 +77,18 @@ def test_the_one_field_of_the_form_is_understood_and_never_refused(
     text: str, found: Identifier
 ) -> None:
     assert identify(text, "TR") == found
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("strasse@example.com", "stra\u00dfe@example.com"),
+        ("sam@example.com", "\u017fam@example.com"),
+    ],
+)
+def test_addresses_of_two_letterboxes_are_two(one: str, other: str) -> None:
+    vault = Vault(b"k" * 32)
+    first, second = (normalise_email(text) for text in (one, other))
+    assert address_index(vault, ContactKind.EMAIL, first) != address_index(
+        vault, ContactKind.EMAIL, second
+    )

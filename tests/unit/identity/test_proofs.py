@@ -141,6 +141,6 @@ def test_a_proof_nested_without_end_is_refused() -> None:
 def test_a_host_that_is_none_fits_no_proof(host: str) -> None:
     request = RequestFactory().get("/v1/me", headers={"Host": host}, query_params={"a": "\xff"})
     settings = SimpleNamespace(public_url="")
-    facts = call_facts(request, settings, b"")  # type: ignore[arg-type]
+    facts = call_facts(request, settings, b"")
     with pytest.raises(ProofInvalid):
         _verify(_proof(), facts)
