@@ -132,12 +132,13 @@ def serve(port_file: Path | None) -> None:
         _fail(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.")
     settings = replace(settings, port=listener.getsockname()[1])
     try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _prepare_database(settings)
         app = create_app(settings)
     except (SettingsError, IssuerKeysMissing) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"Cannot use the data folder: {error.strerror}: {error.filename}.")
-    _prepare_database(settings)
     if port_file is not None:
         _write_port(port_file, settings.port)
     get_logger(__name__).info(
@@ -164,14 +165,24 @@ def serve(port_file: Path | None) -> None:
 
 
 def _prepare_database(settings: "Settings") -> None:
-    """Find out before serving whether the database can be used, and bring its schema up to date."""
+    """Find out before serving whether the database can be used, and bring its schema up to date.
+
+    A database that holds vouchers needs the keys that signed them: fresh ones would be refused by
+    every enrolled device.
+    """
     from sqlalchemy import text
 
+    from server.kit.clock import SystemClock
     from server.kit.db import create_engine
+    from server.kit.ids import SystemIds
+    from server.kit.unit_of_work import UnitOfWork
     from server.migrations import is_current
     from server.migrations import migrate as migrate_schema
+    from server.offline import has_issued
 
-    async def run() -> None:
+    clock = SystemClock()
+
+    async def run() -> bool:
         engine = create_engine(settings.resolved_database_url)
         try:
             if settings.migrate_at_start:
@@ -182,13 +193,20 @@ def _prepare_database(settings: "Settings") -> None:
                     await connection.execute(
                         text("UPDATE alembic_version SET version_num = version_num")
                     )
+                return await UnitOfWork(engine, clock=clock, ids=SystemIds(clock)).read(has_issued)
+            return False
         finally:
             await engine.dispose()
 
     try:
-        asyncio.run(run())
+        keys_needed = asyncio.run(run())
     except Exception as error:  # noqa: BLE001 - each driver has errors of its own
         _fail_database(settings, error)
+    if keys_needed and not settings.keys_dir.exists():
+        _fail(
+            f"The database holds vouchers and certificates, but {settings.keys_dir} with the keys "
+            "that signed them is missing. Restore that folder, and the master key that seals it."
+        )
 
 
 def _fail_database(settings: "Settings", error: Exception) -> NoReturn:

@@ -35,9 +35,14 @@ def print_error(error: WalletError, *, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"Error: {error.detail} [{error.code}]", err=True)
+    click.echo(f"Error: {_harmless(error.detail)} [{_harmless(error.code)}]", err=True)
     if error.fix:
-        click.echo(f"What to do: {error.fix}", err=True)
+        click.echo(f"What to do: {_harmless(error.fix)}", err=True)
+
+
+def _harmless(text: str) -> str:
+    """Text of a server without what would steer a terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def exchange_json(view: ExchangeView, digits: int) -> Json:

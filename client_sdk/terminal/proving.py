@@ -95,7 +95,7 @@ def _describe(evidence: Evidence, issuer: Issuer | None) -> dict[str, object]:
         "kind": evidence.NAME,
         "key_id": evidence.key.id.hex(),
         "display_name": certificate.body.display_name if certificate else None,
-        "issuer_checked": issuer is not None,
+        "issuer_checked": issuer is not None and issuer.root_key_id is not None,
         "root_key_id": issuer.root_key_id if issuer else None,
         "transfers": [_transfer(one.body) for one in (evidence.first, evidence.second)],
     }
@@ -131,8 +131,10 @@ def _print(evidence: Evidence, document: dict[str, object]) -> None:
         )
     click.echo("Both signatures are good; an honest device never makes two such.")
     if not document["issuer_checked"]:
-        click.echo("Whose key it is was not checked: give the issuer's --key-set for that.")
-    elif document["root_key_id"]:
+        click.echo(
+            "Whose key it is was not checked: give --key-set, as the issuer's server answers it."
+        )
+    else:
         click.echo(f"The issuer's root key: {document['root_key_id']}")
 
 

@@ -64,6 +64,7 @@ class SpoolSender:
             / f"{existing + 1:06d}-{os.getpid()}-{self._count}-{message.channel}.json"
         )
         partial = target.with_suffix(".partial")
+        partial.touch(mode=0o600)
         partial.write_text(
             json.dumps(asdict(message), ensure_ascii=False, indent=1), encoding="utf-8"
         )

@@ -87,7 +87,9 @@ CHART = MappingProxyType(
             AccountClass.EQUITY, None, "pays the victims of double spends"
         ),
         AccountKind.HOUSE_RECOVERY_DUE: KindRule(
-            AccountClass.LIABILITY, None, "what recovered debts will give back to the fund"
+            AccountClass.LIABILITY,
+            None,
+            "what recovered debts go through to victims, house and fund",
         ),
         AccountKind.HOUSE_OFFLINE_LOSS: KindRule(
             AccountClass.EXPENSE, None, "what the issuer bears beyond the fund"

@@ -9,6 +9,7 @@ from server.offline.issuer_keys import (
     make_issuer_keys,
 )
 from server.offline.jobs import close_due_roots, collect_debts
+from server.offline.queries import has_issued
 from server.offline.report import OfflineReport, offline_report, positions_digest
 from server.offline.sync import synchronise
 from server.offline.vouchers import issue_vouchers
@@ -24,6 +25,7 @@ __all__ = [
     "close_due_roots",
     "collect_debts",
     "describe_issuer_keys",
+    "has_issued",
     "issue_vouchers",
     "load_issuer_keys",
     "make_issuer_keys",

@@ -107,9 +107,10 @@ def load_issuer_keys(directory: Path, vault: Vault, clock: Clock) -> IssuerKeys:
         if not key_set.body.settles(settle.public_key, now):
             raise IssuerKeysMissing("settle.key is not a settling key of the key set.")
     except FileNotFoundError as error:
-        raise IssuerKeysMissing(
-            f"There is no {error.filename}. Run `tallystick keys init` to make the issuer's keys."
-        ) from error
+        way_out = (
+            "Restore it from a backup." if directory.exists() else "Run `tallystick keys init`."
+        )
+        raise IssuerKeysMissing(f"There is no {error.filename}. {way_out}") from error
     except SealBroken as error:
         raise IssuerKeysMissing(
             f"The keys in {directory} were sealed with another master key. Restore that one."

@@ -42,7 +42,8 @@ async def close_due_roots(uow: UnitOfWork, policy: OfflinePolicy = DEFAULT_POLIC
 async def collect_debts(uow: UnitOfWork, policy: OfflinePolicy = DEFAULT_POLICY) -> int:
     """Take debts from users who have money again; return from how many.
 
-    What is recovered goes to victims who were paid short, then back to the guarantee fund.
+    What is recovered goes to victims who were paid short, then relieves the issuer's loss, then
+    goes back to the guarantee fund.
     """
     debtors = await uow.read(_debtors_with_money)
     for tenant, user, currency in debtors:

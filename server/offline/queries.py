@@ -1,6 +1,6 @@
 """Reads: balances in both parts of the wallet, own vouchers, conflicts and their evidence."""
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from offline_protocol.fraud import CloneAlarm
 from server.identity import PERMISSIONS, Role, find_user
@@ -10,7 +10,7 @@ from server.kit.schema import Page, from_base64url, to_base64url
 from server.kit.unit_of_work import Tx
 from server.ledger import AccountKind, accounts_of
 from server.offline.conflicts import read_evidence
-from server.offline.models import ConflictPartyRow, ConflictRow, VoucherRow
+from server.offline.models import CertificateRow, ConflictPartyRow, ConflictRow, VoucherRow
 from server.offline.schemas import (
     BalanceList,
     BalanceView,
@@ -196,3 +196,8 @@ def _identity(text: str, field: str) -> bytes:
     if len(data) != _ID_BYTES:
         raise InvalidRequest(f"The {field} is not an id of this server.", field=field)
     return data
+
+
+async def has_issued(tx: Tx) -> bool:
+    """Whether any issuer key has ever signed something that is stored here."""
+    return bool(await tx.session.scalar(select(exists(select(CertificateRow.id)))))

@@ -163,6 +163,24 @@ def test_missing_keys_are_not_replaced_by_new_ones(start: Start, port: int, tmp_
     assert "issue.key" in _refused(start())
 
 
+def test_a_database_with_vouchers_is_not_served_with_fresh_keys(
+    start: Start, port: int, tmp_path: Path
+) -> None:
+    assert port
+    with closing(sqlite3.connect(tmp_path / "data" / "tallystick.sqlite")) as connection:
+        row = (1, b"i" * 32, b"k" * 32, 0, 1, b"envelope")
+        connection.execute(
+            "INSERT INTO offline_certificate (tenant, id, key_id, valid_from, valid_to, envelope)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        connection.commit()
+    keys = tmp_path / "data" / "keys"
+    keys.rename(tmp_path / "keys")
+    assert "Restore" in _refused(start())
+    assert not keys.exists()
+
+
 def test_what_the_process_writes_is_json_lines(start: Start, tmp_path: Path) -> None:
     process = start()
     _port_of(process, tmp_path)

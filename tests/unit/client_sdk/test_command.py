@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from client_sdk.command import GROUP, SUMMARIES, root
+from client_sdk.errors import WalletError
+from client_sdk.terminal.output import print_error
 
 BASE = {"cbor2", "click", "httpx", "nacl", "segno"}
 EXTRAS = {"PIL", "zxingcpp", "litestar", "msgspec", "sqlalchemy", "jwt", "cryptography", "rich"}
@@ -120,3 +122,11 @@ def test_the_sdk_imports_only_what_a_phone_needs() -> None:
     )
     assert set(done.stdout.split()) >= BASE
     assert not {"server", "sim"} & set(done.stdout.split())
+
+
+def test_what_a_server_says_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    refusal = WalletError("gone\x1b[2J\u202e", code="x\x07", fix="a\rb")
+    print_error(refusal, as_json=False)
+    printed = capsys.readouterr().err
+    assert "gone [2J" in printed
+    assert not {"\x1b", "\x07", "\r", "\u202e"} & set(printed)
