@@ -4,6 +4,7 @@ WAL with `synchronous=FULL`: when `write` has returned, the change survives a po
 Rows have one shape in all tables: key, flag, link, payload; what they mean is in schema.sql.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,13 @@ PRAGMAS: Final = (
     "synchronous = FULL",
     "foreign_keys = ON",
 )
+
+
+def _check_writable(path: Path) -> None:
+    """SQLite says no more than "disk I/O error" where its write-ahead log cannot be made."""
+    for place in (path, path.parent):
+        if not os.access(place, os.W_OK):
+            raise PermissionError(f"no permission to write {place}")
 
 
 def _connected(path: Path | None) -> sqlite3.Connection:
@@ -177,6 +185,7 @@ class Store:
             with _clear_errors():
                 if path is not None:
                     path.touch(mode=0o600, exist_ok=True)
+                    _check_writable(path.resolve())
                 connection = _connected(path)
         except OSError as error:
             if lock is not None:
