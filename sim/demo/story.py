@@ -193,8 +193,8 @@ class Story:
             for event in answer["events"]:
                 if event["type"] == "fork_found":
                     self.stage.alarm(
-                        f"Double spend: {_money(event['amount'])} that {event['account']} signed "
-                        f"away twice. {person.name.capitalize()} is told, and is paid all the same."
+                        f"Double spend of {_money(event['amount'])} by {event['account']}. "
+                        f"{person.name.capitalize()} is told, and paid."
                     )
 
     def _prove(self) -> None:
@@ -266,8 +266,8 @@ class Story:
             ],
         )
         self.stage.say(
-            f"The shopper is charged: {_money(euro['recovered'])} came out of the account at once, "
-            f"{_money(euro['debts'])} are still owed."
+            f"The shopper is charged: {_money(euro['recovered'])} recovered, "
+            f"{_money(euro['debts'])} still owed."
         )
         trial = self.server.operator("trial-balance")
         ledger = self.server.operator("verify-ledger")
