@@ -3,10 +3,11 @@
 import argparse
 import asyncio
 
-from tests.load import bench_ledger, bench_offline
+from tests.load import bench_cli, bench_ledger, bench_offline
 
 
 async def main(only: str | None) -> None:
+    await bench_cli.run(only)
     await bench_offline.run(only)
     await bench_ledger.run(only)
 

@@ -1,6 +1,5 @@
 """Bytes from strangers: whatever comes, the answer is an object or a ProtocolError."""
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -236,12 +235,11 @@ def test_parts_give_the_frame_in_any_order(body: bytes, characters_max: int, ran
     ],
     ids=["nested", "promises", "empty arrays", "doubled keys", "small strings"],
 )
+@pytest.mark.timeout(60)
 def test_hostile_bytes_cost_no_more_than_their_length(data: bytes) -> None:
-    """32 kB take milliseconds; work that grew with the square would take minutes."""
-    started = time.process_time()
+    """32 kB take milliseconds; work that grew with the square would meet the time-out."""
     for parse in (Payment.decode, Chain.decode):
         with pytest.raises(ProtocolError):
             parse(data)
     with pytest.raises(ProtocolError):
         FraudProof.decode(data[:OBJECT_BYTES_MAX])
-    assert time.process_time() - started < 1

