@@ -4,7 +4,16 @@ No clock, no socket, no randomness: times, nonces and keys are given. The specif
 `docs/protocol.md`; everything meant for other packages is exported here.
 """
 
+from offline_protocol.acceptance import (
+    AcceptancePolicy,
+    AcceptanceRule,
+    PaymentFacts,
+    Verdict,
+    judge,
+    verify_acceptance_policy,
+)
 from offline_protocol.algorithms import Algorithm
+from offline_protocol.certificate_log import LogHead
 from offline_protocol.certificates import (
     Assurance,
     DeviceCertificate,
@@ -15,6 +24,7 @@ from offline_protocol.certificates import (
     verify_key_set,
 )
 from offline_protocol.chains import Chain, Hop, Link, Payment
+from offline_protocol.collector import PartCollector
 from offline_protocol.constants import (
     CHAIN_LINKS_MAX,
     CHAINS_MAX,
@@ -38,22 +48,24 @@ from offline_protocol.errors import (
     MalformedFrame,
     MalformedObject,
     PaymentRefused,
+    PolicyRefused,
     ProtocolError,
     ReceiptRefused,
     RequestRefused,
+    RevocationDoesNotApply,
+    RevocationRefused,
     SessionBroken,
     UnknownIssuerKey,
     UnsupportedAlgorithm,
     WeakKey,
 )
+from offline_protocol.fountain import Fountain, Part
 from offline_protocol.frames import (
     FrameKind,
-    PartCollector,
     Refusal,
     StreamReader,
     from_text,
     pack,
-    split_text,
     to_stream,
     to_text,
     unpack,
@@ -76,10 +88,19 @@ from offline_protocol.handshake import (
     Responder,
     session_public_key,
 )
-from offline_protocol.keys import PublicKey, Signer, SoftwareSigner
+from offline_protocol.key_bindings import KeyBinding
+from offline_protocol.keys import PublicKey, Signer, SoftwareP256Signer, SoftwareSigner
 from offline_protocol.receipts import Receipt
 from offline_protocol.requests import PaymentRequest
 from offline_protocol.resolution import Fork, Leaf, Resolution, Root, Segment, resolve
+from offline_protocol.revocation import (
+    RevocationDelta,
+    RevocationList,
+    Revoked,
+    apply_revocation_delta,
+    prefix_of,
+    verify_revocation_list,
+)
 from offline_protocol.rules import About, Rule, TrustContext
 from offline_protocol.settlement import (
     AccountFork,
@@ -115,6 +136,8 @@ __all__ = [
     "RULES",
     "UINT_MAX",
     "About",
+    "AcceptancePolicy",
+    "AcceptanceRule",
     "AccountFork",
     "Algorithm",
     "Assurance",
@@ -130,26 +153,32 @@ __all__ = [
     "DeviceCertificate",
     "EvidenceRefused",
     "Fork",
+    "Fountain",
     "FrameKind",
     "FraudProof",
     "HandshakeFailed",
     "Hop",
     "Initiator",
     "IssuerKey",
+    "KeyBinding",
     "KeySet",
     "KeySetRefused",
     "KeyUse",
     "Leaf",
     "Limits",
     "Link",
+    "LogHead",
     "MalformedCbor",
     "MalformedEnvelope",
     "MalformedFrame",
     "MalformedObject",
+    "Part",
     "PartCollector",
     "Payment",
+    "PaymentFacts",
     "PaymentRefused",
     "PaymentRequest",
+    "PolicyRefused",
     "ProtocolError",
     "PublicKey",
     "Receipt",
@@ -158,6 +187,11 @@ __all__ = [
     "RequestRefused",
     "Resolution",
     "Responder",
+    "RevocationDelta",
+    "RevocationDoesNotApply",
+    "RevocationList",
+    "RevocationRefused",
+    "Revoked",
     "Root",
     "RootSettlement",
     "Rule",
@@ -166,6 +200,7 @@ __all__ = [
     "Settlement",
     "Signed",
     "Signer",
+    "SoftwareP256Signer",
     "SoftwareSigner",
     "Sources",
     "StreamReader",
@@ -174,27 +209,31 @@ __all__ = [
     "TrustContext",
     "UnknownIssuerKey",
     "UnsupportedAlgorithm",
+    "Verdict",
     "VerifiedPayment",
     "Voucher",
     "VoucherLimits",
     "WeakKey",
+    "apply_revocation_delta",
     "build_clone_alarm",
     "build_fraud_proof",
     "check_signature",
     "find_clones",
     "find_forks",
     "from_text",
+    "judge",
     "object_id",
     "pack",
+    "prefix_of",
     "resolve",
     "seal",
     "session_public_key",
     "settle",
-    "split_text",
     "to_stream",
     "to_text",
     "unpack",
     "unseal",
+    "verify_acceptance_policy",
     "verify_certificate",
     "verify_chain",
     "verify_clone_alarm",
@@ -205,4 +244,5 @@ __all__ = [
     "verify_receipt",
     "verify_request",
     "verify_return",
+    "verify_revocation_list",
 ]

@@ -4,14 +4,10 @@ from enum import IntEnum
 
 
 class Algorithm(IntEnum):
-    """Every algorithm that has a number here; only those in `SUPPORTED` are accepted."""
-
     ED25519 = -19
     ESP256 = -9
-    """ECDSA on P-256, for secure elements. Reserved: this build refuses its keys."""
+    """ECDSA on P-256 with SHA-256, for secure elements that have nothing else."""
 
-
-SUPPORTED = frozenset({Algorithm.ED25519})
 
 PROTECTED_HEADERS = {b"\xa1\x01\x32": Algorithm.ED25519, b"\xa1\x01\x28": Algorithm.ESP256}
 """The whole protected header, `{1: alg}`, as it stands on the wire."""

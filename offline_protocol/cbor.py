@@ -8,18 +8,34 @@ So two different byte strings never mean the same value, and an id over the byte
 """
 
 import unicodedata
+from enum import IntEnum
 
 from offline_protocol.constants import DEPTH_MAX, OBJECT_BYTES_MAX, UINT_MAX
-from offline_protocol.errors import MalformedCbor
+from offline_protocol.errors import MalformedCbor, MalformedObject
 
 Value = int | bytes | str | list["Value"] | dict[int, "Value"]
 
-_UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = range(6)
+
+class Major(IntEnum):
+    """Major types (RFC 8949 section 3.1)."""
+
+    UINT = 0
+    NEGATIVE = 1
+    BYTES = 2
+    TEXT = 3
+    ARRAY = 4
+    MAP = 5
+
+
+# Plain numbers in the loops below: looking up members of an enum costs more than the rest.
+_UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = map(int, Major)
 _ARGUMENT_SIZES = {24: 1, 25: 2, 26: 4, 27: 8}
 _LEAST_BY_SIZE = {1: 24, 2: 1 << 8, 4: 1 << 16, 8: 1 << 32}
 _ONE_BYTE = 24  # arguments below it sit in the head itself (RFC 8949 section 3)
 _KEY_MOST = 23
 _KEY_LEAST = -24
+_KEYS = {key if key > 0 else 0x1F - key: key for key in range(_KEY_LEAST, _KEY_MOST + 1) if key}
+"""Map keys by the one byte that each is written as."""
 
 
 def encode(value: Value) -> bytes:
@@ -45,6 +61,28 @@ def decode(data: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> Value:
     if end != len(data):
         raise MalformedCbor(f"{len(data) - end} bytes are left over after the value")
     return value
+
+
+def head(major: Major, argument: int) -> bytes:
+    """The first bytes of a value: its type, and its length, count or number."""
+    out = bytearray()
+    _write_head(out, major, argument)
+    return bytes(out)
+
+
+def read_head(data: bytes, at: int, major: Major) -> tuple[int, int]:
+    """The argument of the head that begins at a place, and the place behind it.
+
+    Raises:
+        MalformedCbor: no head of the strict form begins there.
+        MalformedObject: it is the head of another type.
+    """
+    if at < len(data) and data[at] >> 5 == major and data[at] & 0x1F < _ONE_BYTE:
+        return data[at] & 0x1F, at + 1
+    found, argument, end = _read_head(data, at)
+    if found != major:
+        raise MalformedObject(f"major type {found} where {major} is needed")
+    return argument, end
 
 
 def _write(out: bytearray, value: Value, depth: int) -> None:
@@ -97,11 +135,12 @@ def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     if major == _UINT:
         return _checked_uint(argument), at
     if major in {_BYTES, _TEXT}:
+        end = at + argument
         # The head may promise more than there is: look before taking.
-        if argument > len(data) - at:
+        if end > len(data):
             raise MalformedCbor(f"a string of {argument} bytes, {len(data) - at} are left")
-        raw = data[at : at + argument]
-        return (raw if major == _BYTES else _read_text(raw)), at + argument
+        raw = data[at:end]
+        return (raw if major == _BYTES else _read_text(raw)), end
     if major not in {_ARRAY, _MAP}:
         raise MalformedCbor(f"major type {major} has no place in this protocol")
     _check_depth(depth)
@@ -120,35 +159,46 @@ def _read_array(data: bytes, at: int, count: int, depth: int) -> tuple[Value, in
 
 def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
     pairs: dict[int, Value] = {}
-    before = -1
+    before = 0
     for _ in range(count):
-        major, argument, at = _read_head(data, at)
-        if major not in {_UINT, _NEGATIVE}:
-            raise MalformedCbor("a map key is an integer")
-        key = _checked_key(argument if major == _UINT else -1 - argument)
-        if _order(key) <= before:
+        # Every key that may stand here is one byte, and the order of keys is that of these bytes.
+        head_byte = data[at] if at < len(data) else 0
+        key = _KEYS.get(head_byte)
+        if key is None:
+            raise _no_key(data, at)
+        if head_byte <= before:
             raise MalformedCbor(f"map key {key} is doubled or out of order")
-        before = _order(key)
-        pairs[key], at = _read(data, at, depth + 1)
+        before = head_byte
+        pairs[key], at = _read(data, at + 1, depth + 1)
     return pairs, at
+
+
+def _no_key(data: bytes, at: int) -> MalformedCbor:
+    major, argument, _ = _read_head(data, at)
+    if major not in {_UINT, _NEGATIVE}:
+        return MalformedCbor("a map key is an integer")
+    key = argument if major == _UINT else -1 - argument
+    return MalformedCbor(f"map key {key} is outside 1..23 and -24..-1")
 
 
 def _read_head(data: bytes, at: int) -> tuple[int, int, int]:
     if at >= len(data):
         raise MalformedCbor("the bytes end before the value does")
-    major, info = data[at] >> 5, data[at] & 0x1F
+    first = data[at]
+    info = first & 0x1F
     at += 1
     if info < _ONE_BYTE:
-        return major, info, at
-    if info not in _ARGUMENT_SIZES:
+        return first >> 5, info, at
+    size = _ARGUMENT_SIZES.get(info)
+    if size is None:
         raise MalformedCbor(f"additional information {info}: indefinite or reserved")
-    size = _ARGUMENT_SIZES[info]
-    if size > len(data) - at:
+    end = at + size
+    if end > len(data):
         raise MalformedCbor("the bytes end inside a head")
-    argument = int.from_bytes(data[at : at + size], "big")
+    argument = data[at] if size == 1 else int.from_bytes(data[at:end], "big")
     if argument < _LEAST_BY_SIZE[size]:
         raise MalformedCbor(f"{argument} has a shorter form")
-    return major, argument, at + size
+    return first >> 5, argument, end
 
 
 def _read_text(raw: bytes) -> str:
@@ -179,7 +229,7 @@ def _checked_key(key: int) -> int:
 
 
 def _order(key: int) -> int:
-    """Rank of a key: the head byte that it is written as."""
+    """Rank of a key: the byte that it is written as."""
     return key if key >= 0 else (_NEGATIVE << 5) - 1 - key
 
 

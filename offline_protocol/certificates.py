@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import ClassVar, Self
 
 from offline_protocol import cbor
+from offline_protocol.certificate_log import LogHead
 from offline_protocol.constants import (
     HOPS_MAX,
     ID_BYTES,
@@ -36,7 +37,8 @@ from offline_protocol.fields import (
     check_text,
     check_uint,
 )
-from offline_protocol.keys import PublicKey
+from offline_protocol.forms import KEY, NUMBER, field, form, made, number
+from offline_protocol.keys import PublicKey, read_key
 
 _SCALE_MOST = 18
 
@@ -86,7 +88,8 @@ class KeySet(Identified):
 
     `version` rises by one with each set and `previous` is the id of the set before (None for the
     first), so a reader can refuse an older set. `epoch_floor` is the oldest revocation list still
-    good. `scales` gives the decimal places of each currency, in the order of their codes.
+    good. `scales` gives the decimal places of each currency, in the order of their codes. `log` is
+    the head of the log of certificates at `time`.
     """
 
     NAME: ClassVar[str] = "key-set"
@@ -98,6 +101,7 @@ class KeySet(Identified):
     time: int
     previous: bytes | None = None
     scales: tuple[tuple[str, int], ...] = ()
+    log: LogHead | None = None
 
     def __post_init__(self) -> None:
         check_uint("version", self.version, least=1)
@@ -130,7 +134,10 @@ class KeySet(Identified):
 
     def settles(self, key: PublicKey, at: int) -> bool:
         """Whether claims could be made out to this key at this time."""
-        return any(k.key == key and k.serves(KeyUse.SETTLE, at) for k in self.keys)
+        for candidate in self.keys:
+            if candidate.key.raw == key.raw and candidate.serves(KeyUse.SETTLE, at):
+                return True
+        return False
 
     def scale(self, currency: str) -> int | None:
         """Decimal places of a currency, None when the set does not list it."""
@@ -141,7 +148,7 @@ class KeySet(Identified):
             1: self.version,
             2: self.issuer,
             3: [
-                [k.kid, k.key.to_value(), k.not_before, k.not_after, _USE_NUMBERS[k.use]]
+                [k.kid, k.key.raw, k.not_before, k.not_after, _USE_NUMBERS[k.use]]
                 for k in self.keys
             ],
             4: self.epoch_floor,
@@ -151,6 +158,8 @@ class KeySet(Identified):
             fields[6] = self.previous
         if self.scales:
             fields[7] = [[currency, scale] for currency, scale in self.scales]
+        if self.log is not None:
+            fields[8] = self.log.to_value()
         return cbor.encode(fields)
 
     @classmethod
@@ -164,6 +173,7 @@ class KeySet(Identified):
             time=fields.uint(5),
             previous=fields.raw(6) if fields.has(6) else None,
             scales=_scales(fields.array(7)) if fields.has(7) else (),
+            log=LogHead.from_value(fields.array(8)) if fields.has(8) else None,
         )
         fields.end()
         return key_set
@@ -212,7 +222,7 @@ class DeviceCertificate(Identified):
         fields: dict[int, cbor.Value] = {
             1: self.TYPE,
             2: self.kid,
-            3: self.device_key.to_value(),
+            3: self.device_key.raw,
             4: self.valid_from,
             5: self.valid_to,
             6: [limits.payment_max, limits.balance_max, limits.hops_max],
@@ -224,6 +234,30 @@ class DeviceCertificate(Identified):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
+        match = _FORM.fullmatch(payload)
+        if match is not None:
+            kid, key, start, end, payment_max, balance_max, hops_max, assurance = match.groups()
+            valid_from, valid_to = number(start), number(end)
+            if valid_from <= valid_to:
+                return made(
+                    cls,
+                    kid=kid,
+                    device_key=read_key(key[1:]),
+                    valid_from=valid_from,
+                    valid_to=valid_to,
+                    limits=made(
+                        Limits,
+                        payment_max=number(payment_max),
+                        balance_max=number(balance_max),
+                        hops_max=hops_max[0],
+                    ),
+                    assurance=Assurance(assurance[0]),
+                    display_name=None,
+                )
+        return cls._from_fields(payload)
+
+    @classmethod
+    def _from_fields(cls, payload: bytes) -> Self:
         fields = Fields(cls.NAME, payload, type_number=cls.TYPE)
         kid, device_key = fields.raw(2), fields.key(3)
         valid_from, valid_to = fields.uint(4), fields.uint(5)
@@ -240,6 +274,18 @@ class DeviceCertificate(Identified):
         )
         fields.end()
         return certificate
+
+
+# What is usual: kids of four bytes, and people whose certificates show no name.
+_FORM = form(
+    rb"\xa7\x01\x02",
+    field(2, rb"\x44(.{4})"),
+    field(3, KEY),
+    field(4, NUMBER),
+    field(5, NUMBER),
+    field(6, rb"\x83" + NUMBER + NUMBER + rb"([\x00-\x08])"),
+    field(7, rb"([\x01\x02])"),
+)
 
 
 def verify_key_set(
@@ -267,15 +313,15 @@ def verify_key_set(
 
 def _issuer_key(value: cbor.Value) -> IssuerKey:
     kid, key, not_before, not_after, use = as_array(value, "an issuer key", size=5)
-    number = as_uint(use, "use")
-    if number not in _USES:
-        raise MalformedObject(f"{number} is no use of an issuer key")
+    use_number = as_uint(use, "use")
+    if use_number not in _USES:
+        raise MalformedObject(f"{use_number} is no use of an issuer key")
     return IssuerKey(
         as_bytes(kid, "kid"),
-        PublicKey.from_value(key),
+        PublicKey(as_bytes(key, "key")),
         as_uint(not_before, "not_before"),
         as_uint(not_after, "not_after"),
-        _USES[number],
+        _USES[use_number],
     )
 
 

@@ -1,37 +1,36 @@
 """Chains: a voucher and the transfers that led from its holder to the present owner.
 
-On the wire a chain is `[voucher, [transfer, certificate], ...]` and a payment is a list of chains,
-every part a byte string holding the exact envelope that was signed.
+On the wire a chain is `[voucher, [transfer, certificate], ...]` and a payment is a list of chains;
+every object stands in it as the array that its envelope is.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 from offline_protocol import cbor
 from offline_protocol.certificates import DeviceCertificate
 from offline_protocol.constants import CHAIN_LINKS_MAX, CHAINS_MAX, PAYMENT_BYTES_MAX
-from offline_protocol.cose import Signed, unseal
-from offline_protocol.errors import MalformedObject
-from offline_protocol.fields import as_array, as_bytes, check_many
+from offline_protocol.cose import Signed, unseal_at
+from offline_protocol.errors import MalformedCbor, MalformedObject
+from offline_protocol.fields import check_many
+from offline_protocol.forms import made
 from offline_protocol.keys import PublicKey
+from offline_protocol.lazy import lazy
 from offline_protocol.transfers import Transfer, TransferKind
 from offline_protocol.vouchers import Voucher
 
 _PARTS_OF_HOP = (1, 2)
 
 
-@dataclass(frozen=True)
-class Hop:
+class Hop(NamedTuple):
     """A transfer and the certificate of its signer; the voucher vouches for its holder itself."""
 
     transfer: Signed[Transfer]
     certificate: Signed[DeviceCertificate] | None = None
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A hop seen from where it hangs: what the rules about transfers look at.
 
     `hops_used` counts the changes of owner up to and including this one.
@@ -60,10 +59,11 @@ class Link:
     @property
     def payment_max(self) -> int:
         """The most that the signer may pay at once, by the certificate and by the voucher."""
-        caps = [] if self.certificate is None else [self.certificate.body.limits.payment_max]
-        if self.signer == self.voucher.holder:
-            caps.append(self.voucher.limits.payment_max)
-        return min(caps, default=0)
+        by_voucher = self.voucher.limits.payment_max if self.signer == self.voucher.holder else None
+        if self.certificate is None:
+            return by_voucher or 0
+        by_certificate = self.certificate.body.limits.payment_max
+        return by_certificate if by_voucher is None else min(by_certificate, by_voucher)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Chain:
     def __post_init__(self) -> None:
         check_many("hops", self.hops, most=CHAIN_LINKS_MAX)
 
-    @property
+    @lazy
     def tip(self) -> Transfer | None:
         return self.hops[-1].transfer.body if self.hops else None
 
@@ -110,7 +110,7 @@ class Chain:
         """Changes of owner so far. Returns and claims are not counted; a returned payment is."""
         return sum(hop.transfer.body.kind is TransferKind.PAY for hop in self.hops)
 
-    @cached_property
+    @lazy
     def links(self) -> tuple[Link, ...]:
         return tuple(self._walk())
 
@@ -133,7 +133,7 @@ class Chain:
         return Chain(self.voucher, (*self.hops, Hop(transfer, certificate)))
 
     def encode(self) -> bytes:
-        return cbor.encode(_chain_value(self))
+        return _write_chain(self)
 
     @classmethod
     def decode(cls, data: bytes) -> "Chain":
@@ -142,7 +142,10 @@ class Chain:
         Raises:
             ProtocolError: not a chain.
         """
-        return _read_chain(cbor.decode(data, bytes_max=PAYMENT_BYTES_MAX))
+        _check_size(data)
+        chain, end = _read_chain(data, 0)
+        _check_whole(data, end)
+        return chain
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class Payment:
         if not all(chain.hops for chain in self.chains):
             raise MalformedObject("every chain of a payment ends in a transfer")
 
-    @property
+    @lazy
     def amount(self) -> int:
         return sum(chain.amount for chain in self.chains)
 
@@ -166,7 +169,7 @@ class Payment:
         return tuple(sorted({chain.tip_id for chain in self.chains}))
 
     def encode(self) -> bytes:
-        return cbor.encode([_chain_value(chain) for chain in self.chains])
+        return _array(len(self.chains)) + b"".join(map(_write_chain, self.chains))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -175,32 +178,60 @@ class Payment:
         Raises:
             ProtocolError: not a payment.
         """
-        value = cbor.decode(data, bytes_max=PAYMENT_BYTES_MAX)
-        return cls(tuple(_read_chain(item) for item in as_array(value, "a payment")))
+        _check_size(data)
+        count, at = cbor.read_head(data, 0, cbor.Major.ARRAY)
+        if not 1 <= count <= CHAINS_MAX:
+            raise MalformedObject(f"{count} chains, allowed are 1..{CHAINS_MAX}")
+        chains = []
+        for _ in range(count):
+            chain, at = _read_chain(data, at)
+            chains.append(chain)
+        _check_whole(data, at)
+        return cls(tuple(chains))
 
 
-def _chain_value(chain: Chain) -> cbor.Value:
-    hops: list[cbor.Value] = []
+def _write_chain(chain: Chain) -> bytes:
+    parts = [_array(1 + len(chain.hops)), chain.voucher.envelope]
     for hop in chain.hops:
-        parts: list[cbor.Value] = [hop.transfer.envelope]
-        if hop.certificate is not None:
-            parts.append(hop.certificate.envelope)
-        hops.append(parts)
-    return [chain.voucher.envelope, *hops]
+        if hop.certificate is None:
+            parts += (_array(1), hop.transfer.envelope)
+        else:
+            parts += (_array(2), hop.transfer.envelope, hop.certificate.envelope)
+    return b"".join(parts)
 
 
-def _read_chain(value: cbor.Value) -> Chain:
-    parts = as_array(value, "a chain")
-    if not parts:
-        raise MalformedObject("a chain starts with a voucher")
-    check_many("hops", parts[1:], most=CHAIN_LINKS_MAX)
-    voucher = unseal(Voucher, as_bytes(parts[0], "a voucher"))
-    return Chain(voucher, tuple(_read_hop(part) for part in parts[1:]))
+def _array(count: int) -> bytes:
+    return cbor.head(cbor.Major.ARRAY, count)
 
 
-def _read_hop(value: cbor.Value) -> Hop:
-    parts = [as_bytes(part, "part of a hop") for part in as_array(value, "a hop")]
-    if len(parts) not in _PARTS_OF_HOP:
+def _read_chain(data: bytes, at: int) -> tuple[Chain, int]:
+    count, at = cbor.read_head(data, at, cbor.Major.ARRAY)
+    if not 1 <= count <= 1 + CHAIN_LINKS_MAX:
+        raise MalformedObject(f"a chain of {count} parts, allowed are 1..{1 + CHAIN_LINKS_MAX}")
+    voucher, at = unseal_at(Voucher, data, at)
+    hops = []
+    for _ in range(count - 1):
+        hop, at = _read_hop(data, at)
+        hops.append(hop)
+    return made(Chain, voucher=voucher, hops=tuple(hops)), at
+
+
+def _read_hop(data: bytes, at: int) -> tuple[Hop, int]:
+    count, at = cbor.read_head(data, at, cbor.Major.ARRAY)
+    if count not in _PARTS_OF_HOP:
         raise MalformedObject("a hop is a transfer, or a transfer and a certificate")
-    certificate = unseal(DeviceCertificate, parts[1]) if len(parts) > 1 else None
-    return Hop(unseal(Transfer, parts[0]), certificate)
+    transfer, at = unseal_at(Transfer, data, at)
+    if count == 1:
+        return Hop(transfer), at
+    certificate, at = unseal_at(DeviceCertificate, data, at)
+    return Hop(transfer, certificate), at
+
+
+def _check_whole(data: bytes, end: int) -> None:
+    if end != len(data):
+        raise MalformedCbor(f"{len(data) - end} bytes are left over after the value")
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > PAYMENT_BYTES_MAX:
+        raise MalformedCbor(f"{len(data)} bytes, at most {PAYMENT_BYTES_MAX} are read")

@@ -11,6 +11,12 @@ OBJECT_BYTES_MAX: Final = 4_096
 PAYMENT_BYTES_MAX: Final = 32_768
 """Greatest payment; it fits one Noise message."""
 
+REVOCATION_LIST_BYTES_MAX: Final = 1 << 20
+"""Greatest revocation list, envelope included: about 130,000 entries."""
+
+REVOCATION_DELTA_BYTES_MAX: Final = PAYMENT_BYTES_MAX
+"""Greatest revocation delta, envelope included; it travels between devices."""
+
 FRAME_BYTES_MAX: Final = PAYMENT_BYTES_MAX + 2
 """Greatest frame: version, kind and the largest body."""
 
@@ -34,7 +40,8 @@ REQUEST_ID_BYTES: Final = 16
 SERIAL_BYTES: Final = 16
 NONCE_BYTES: Final = 16
 SESSION_KEY_BYTES: Final = 32
-KEY_BYTES: Final = 32
+ED25519_KEY_BYTES: Final = 32
+P256_KEY_BYTES: Final = 33
 SIGNATURE_BYTES: Final = 64
 KID_BYTES_MAX: Final = 8
 REVOKED_PREFIX_BYTES: Final = 8
@@ -45,6 +52,8 @@ TRANSPORT_BYTES_MAX: Final = 128
 TRANSPORTS_MAX: Final = 8
 ISSUER_KEYS_MAX: Final = 32
 SCALES_MAX: Final = 64
+CHALLENGE_BYTES: Final = 32
+ACCEPTANCE_RULES_MAX: Final = 64
 RECEIPT_TRANSFERS_MAX: Final = CHAINS_MAX
 
 NO_REQUEST: Final = bytes(REQUEST_ID_BYTES)

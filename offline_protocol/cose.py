@@ -1,36 +1,56 @@
 """COSE_Sign1 (RFC 9052) around every object, in one form only.
 
-Tag 18; the protected header is exactly `{1: alg}`, the unprotected one empty, the payload inside.
-The object's name goes into `external_aad`, so a signature over one kind of object never counts for
-another, at no byte on the wire. An id is over name and payload, never over the signature: the same
-content signed twice is the same object.
+Untagged: what stands where says what it is. The protected header is exactly `{1: alg}`, the
+unprotected one empty, the payload inside. The object's name goes into `external_aad`, so a
+signature over one kind of object never counts for another, at no byte on the wire. An id is over
+name and payload, never over the signature: the same content signed twice is the same object.
 """
 
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar, Generic, Protocol, Self, TypeVar
+from functools import lru_cache
+from typing import ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from offline_protocol import cbor
 from offline_protocol.algorithms import HEADER_OF, PROTECTED_HEADERS, Algorithm
 from offline_protocol.constants import OBJECT_BYTES_MAX, SIGNATURE_BYTES
-from offline_protocol.errors import BadSignature, MalformedEnvelope, UnsupportedAlgorithm
+from offline_protocol.errors import (
+    BadSignature,
+    MalformedCbor,
+    MalformedEnvelope,
+    MalformedObject,
+    UnsupportedAlgorithm,
+)
+from offline_protocol.forms import made
 from offline_protocol.keys import PublicKey, Signer
+from offline_protocol.lazy import lazy
 
-_TAG_SIGN1 = 0xD2
 _CONTEXT = "Signature1"
 _AAD_PREFIX = "tallystick/1/"
 _ID_PREFIX = "tallystick/1/id/"
-_PARTS = 4
+
+# An array of four; the header as a string of three bytes; an empty map; a payload and a signature
+# as strings. The deterministic form leaves no choice in any of these bytes but the algorithm's.
+_BEFORE_HEADER = b"\x84\x43"
+_AFTER_HEADER = b"\xa0"
+_PREFIX_BYTES = 6
+_PREFIXES = {
+    _BEFORE_HEADER + header + _AFTER_HEADER: algorithm
+    for header, algorithm in PROTECTED_HEADERS.items()
+}
+_SIGNATURE_HEAD = b"\x58\x40"
+_SIGNATURE_PART_BYTES = len(_SIGNATURE_HEAD) + SIGNATURE_BYTES
 
 
 class Body(Protocol):
     """What an object is before it is signed: a frozen dataclass that checks itself."""
 
     NAME: ClassVar[str]
+    BYTES_MAX: ClassVar[int]
 
-    def to_payload(self) -> bytes: ...
+    @property
+    def payload(self) -> bytes: ...
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self: ...
@@ -44,24 +64,29 @@ BodyT_co = TypeVar("BodyT_co", bound=Body, covariant=True)
 
 
 class Identified(ABC):
-    """Gives a body its id: SHA-256 over the name of its kind and its payload."""
+    """Gives a body its payload and its id: SHA-256 over the name of its kind and the payload."""
 
     NAME: ClassVar[str]
+    BYTES_MAX: ClassVar[int] = OBJECT_BYTES_MAX
+    """Greatest envelope of this kind."""
 
     @abstractmethod
-    def to_payload(self) -> bytes: ...
+    def to_payload(self) -> bytes:
+        """Write the fields; `payload` does so once."""
 
-    @cached_property
+    @lazy
+    def payload(self) -> bytes:
+        return self.to_payload()
+
+    @lazy
     def id(self) -> bytes:
-        return object_id(self.NAME, self.to_payload())
+        return object_id(self.NAME, self.payload)
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The parts of a COSE_Sign1 as they were received."""
 
     algorithm: Algorithm
-    protected: bytes
     payload: bytes
     signature: bytes
 
@@ -89,12 +114,20 @@ def seal(body: BodyT, signer: Signer) -> Signed[BodyT]:
     Raises:
         MalformedEnvelope: the object is larger than any reader accepts.
     """
-    protected = HEADER_OF[signer.public_key.algorithm]
-    payload = body.to_payload()
-    signature = signer.sign(to_be_signed(protected, body.NAME, payload))
-    envelope = bytes([_TAG_SIGN1]) + cbor.encode([protected, {}, payload, signature])
-    if len(envelope) > OBJECT_BYTES_MAX:
-        raise MalformedEnvelope(f"{body.NAME} has {len(envelope)} bytes, over {OBJECT_BYTES_MAX}")
+    header = HEADER_OF[signer.public_key.algorithm]
+    signature = signer.sign(to_be_signed(header, body.NAME, body.payload))
+    envelope = b"".join(
+        (
+            _BEFORE_HEADER,
+            header,
+            _AFTER_HEADER,
+            cbor.encode(body.payload),
+            _SIGNATURE_HEAD,
+            signature,
+        )
+    )
+    if len(envelope) > body.BYTES_MAX:
+        raise MalformedEnvelope(f"{body.NAME} has {len(envelope)} bytes, over {body.BYTES_MAX}")
     return Signed(body, envelope)
 
 
@@ -104,7 +137,27 @@ def unseal(kind: type[BodyT], envelope: bytes) -> Signed[BodyT]:
     Raises:
         ProtocolError: not an envelope, or not an object of this kind.
     """
-    return Signed(kind.from_payload(open_envelope(envelope).payload), envelope)
+    signed, end = unseal_at(kind, envelope, 0)
+    if end != len(envelope):
+        raise MalformedEnvelope(f"{len(envelope) - end} bytes are left over after the object")
+    return signed
+
+
+def unseal_at(kind: type[BodyT], data: bytes, at: int) -> tuple[Signed[BodyT], int]:
+    """Read the object that begins at a place; gives the place behind it, too.
+
+    Raises:
+        ProtocolError: no envelope begins there, or none of this kind.
+    """
+    parts, end = _open_at(data, at)
+    if end - at > kind.BYTES_MAX:
+        raise MalformedEnvelope(f"{kind.NAME} of {end - at} bytes, at most {kind.BYTES_MAX}")
+    whole = data if end - at == len(data) else data[at:end]
+    body = kind.from_payload(parts.payload)
+    # There is one way to write a body, so what was read is what would be written.
+    vars(body)["payload"] = parts.payload
+    signed: Signed[BodyT] = made(Signed, body=body, envelope=whole)
+    return signed, end
 
 
 def check_signature(signed: Signed[Body], key: PublicKey) -> None:
@@ -113,38 +166,67 @@ def check_signature(signed: Signed[Body], key: PublicKey) -> None:
     Raises:
         BadSignature: another key, other content or another algorithm than the key's.
     """
-    envelope = open_envelope(signed.envelope)
-    if envelope.algorithm is not key.algorithm:
+    envelope = signed.envelope
+    algorithm = _PREFIXES[envelope[:_PREFIX_BYTES]]
+    if algorithm is not key.algorithm:
         raise BadSignature("the header names another algorithm than the key's")
-    message = to_be_signed(envelope.protected, signed.body.NAME, envelope.payload)
-    key.verify(message, envelope.signature)
+    # The payload stands in the envelope as it stands in what was signed: as a byte string.
+    payload = envelope[_PREFIX_BYTES:-_SIGNATURE_PART_BYTES]
+    head = _sig_structure_head(HEADER_OF[algorithm], signed.body.NAME)
+    key.verify(head + payload, envelope[-SIGNATURE_BYTES:])
 
 
 def open_envelope(envelope: bytes) -> Envelope:
     """Take the parts out of a COSE_Sign1.
 
     Raises:
-        MalformedEnvelope: another tag or form.
-        UnsupportedAlgorithm: the protected header is not one of those that exist here.
+        MalformedEnvelope: another form.
+        UnsupportedAlgorithm: the right form with a header of another algorithm.
     """
-    if envelope[:1] != bytes([_TAG_SIGN1]):
-        raise MalformedEnvelope("an object starts with the COSE_Sign1 tag 18")
-    parts = cbor.decode(envelope[1:], bytes_max=OBJECT_BYTES_MAX - 1)
-    if type(parts) is not list or len(parts) != _PARTS:
-        raise MalformedEnvelope("COSE_Sign1 is an array of four")
-    protected, unprotected, payload, signature = parts
-    if type(protected) is not bytes or type(payload) is not bytes or type(signature) is not bytes:
-        raise MalformedEnvelope("header, payload and signature are byte strings")
-    if unprotected != {}:
-        raise MalformedEnvelope("the unprotected header is empty")
-    if protected not in PROTECTED_HEADERS:
-        raise UnsupportedAlgorithm(f"protected header {protected.hex()!r} is not accepted")
-    if len(signature) != SIGNATURE_BYTES:
-        raise MalformedEnvelope(f"a signature has {SIGNATURE_BYTES} bytes")
-    return Envelope(PROTECTED_HEADERS[protected], protected, payload, signature)
+    parts, end = _open_at(envelope, 0)
+    if end != len(envelope):
+        raise MalformedEnvelope(f"{len(envelope) - end} bytes are left over after the object")
+    return parts
 
 
 def to_be_signed(protected: bytes, name: str, payload: bytes) -> bytes:
     """The Sig_structure of RFC 9052 section 4.4."""
-    aad = (_AAD_PREFIX + name).encode()
-    return cbor.encode([_CONTEXT, protected, aad, payload])
+    return _sig_structure_head(protected, name) + cbor.encode(payload)
+
+
+@lru_cache(maxsize=64)
+def _sig_structure_head(protected: bytes, name: str) -> bytes:
+    """All of the Sig_structure but its last part, the payload as a byte string."""
+    return cbor.encode([_CONTEXT, protected, (_AAD_PREFIX + name).encode(), b""])[:-1]
+
+
+def _open_at(data: bytes, at: int) -> tuple[Envelope, int]:
+    start = at + _PREFIX_BYTES
+    algorithm = _PREFIXES.get(data[at:start])
+    if algorithm is None:
+        raise _not_an_envelope(data[at:start])
+    # Nearly every payload has 24 to 255 bytes.
+    if data[start : start + 1] == b"\x58" and data[start + 1 : start + 2] >= b"\x18":
+        size, payload_at = data[start + 1], start + 2
+    else:
+        size, payload_at = _payload_size(data, start)
+    signature_head_at = payload_at + size
+    signature_at = signature_head_at + len(_SIGNATURE_HEAD)
+    end = signature_at + SIGNATURE_BYTES
+    if end > len(data) or data[signature_head_at:signature_at] != _SIGNATURE_HEAD:
+        raise MalformedEnvelope(f"payload, then a signature of {SIGNATURE_BYTES} bytes: not here")
+    return Envelope(algorithm, data[payload_at:signature_head_at], data[signature_at:end]), end
+
+
+def _payload_size(data: bytes, at: int) -> tuple[int, int]:
+    try:
+        return cbor.read_head(data, at, cbor.Major.BYTES)
+    except (MalformedCbor, MalformedObject) as error:
+        raise MalformedEnvelope(f"no payload: {error.message}") from error
+
+
+def _not_an_envelope(prefix: bytes) -> MalformedEnvelope | UnsupportedAlgorithm:
+    known = next(iter(_PREFIXES))
+    if len(prefix) == _PREFIX_BYTES and prefix[:4] == known[:4] and prefix[5:] == known[5:]:
+        return UnsupportedAlgorithm(f"algorithm {prefix[4:5].hex()!r} is not accepted")
+    return MalformedEnvelope("an object is a COSE_Sign1 of this protocol")

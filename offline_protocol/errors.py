@@ -1,6 +1,6 @@
 """What can be wrong with bytes from somebody else: a number, a code and a plain sentence.
 
-Numbers never change their meaning. 1xx: the bytes; 2xx: key sets and issuer keys; 3xx: requests;
+Numbers never change their meaning. 1xx: the bytes; 2xx: what the issuer publishes; 3xx: requests;
 4xx: chains; 5xx: payments and returns; 6xx: receipts; 7xx: evidence. The refusals of the rules
 take their number and code from the rule that was broken (`rules.py`).
 """
@@ -94,6 +94,24 @@ class UnknownIssuerKey(ProtocolError):
     """No key with this id, use and time stands in the key set."""
 
     NUMBER, CODE = 202, "unknown_issuer_key"
+
+
+class RevocationRefused(ProtocolError):
+    """The issuer did not sign the revocation list or delta."""
+
+    NUMBER, CODE = 211, "revocation_refused"
+
+
+class RevocationDoesNotApply(ProtocolError):
+    """The list is older than the one that is held, or the delta does not lead on from it."""
+
+    NUMBER, CODE = 212, "revocation_does_not_apply"
+
+
+class PolicyRefused(ProtocolError):
+    """The issuer did not sign the acceptance policy, or it is older than the one in use."""
+
+    NUMBER, CODE = 221, "policy_refused"
 
 
 class RequestRefused(ProtocolError):

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from offline_protocol import cbor
-from offline_protocol.constants import UINT_MAX
+from offline_protocol.constants import OBJECT_BYTES_MAX, UINT_MAX
 from offline_protocol.errors import MalformedObject
 from offline_protocol.keys import PublicKey
 
@@ -18,12 +18,19 @@ class Fields:
     All methods raise MalformedObject.
     """
 
-    def __init__(self, name: str, payload: bytes, *, type_number: int | None) -> None:
-        value = cbor.decode(payload)
+    def __init__(
+        self,
+        name: str,
+        payload: bytes,
+        *,
+        type_number: int | None,
+        bytes_max: int = OBJECT_BYTES_MAX,
+    ) -> None:
+        value = cbor.decode(payload, bytes_max=bytes_max)
         if type(value) is not dict:
             raise MalformedObject(f"{name} is a map")
         self._name = name
-        self._left = dict(value)
+        self._left = value
         if type_number is not None and self.uint(1) != type_number:
             raise MalformedObject(f"field 1 of {name} is {type_number}")
 
@@ -48,7 +55,7 @@ class Fields:
         return as_array(self._take(key), f"field {key} of {self._name}")
 
     def key(self, key: int) -> PublicKey:
-        return PublicKey.from_value(self._take(key))
+        return PublicKey(as_bytes(self._take(key), f"field {key} of {self._name}"))
 
     def end(self) -> None:
         if self._left:

@@ -1,14 +1,13 @@
 """Frames: one message between two devices, in bytes, as text for QR codes, and in a stream.
 
 A frame is a version byte, a kind byte and the body. As text it is `TALLY1:` and base45 (RFC 9285),
-whose alphabet is the alphanumeric mode of QR codes. What is too long for one code is split into
-numbered parts. In a stream each frame follows its length in four bytes.
+whose alphabet is the alphanumeric mode of QR codes; what is too long for one code travels as parts
+(`offline_protocol.fountain`). In a stream each frame follows its length in four bytes.
 """
 
-import zlib
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import Final, Self
 
 from offline_protocol import cbor
 from offline_protocol.base45 import decode_base45, encode_base45
@@ -18,13 +17,8 @@ from offline_protocol.fields import Fields, check_text, check_uint
 
 _VERSION = 1
 _HEAD_BYTES = 2
-_TEXT_PREFIX = "TALLY1:"
-_PART_PREFIX = "TALLY1/"
+TEXT_PREFIX: Final = "TALLY1:"
 _LENGTH_BYTES = 4
-_PART_DATA_LEAST = 30
-_PARTS_MAX = 999
-# "TALLY1/", three numbers up to "999-999-", eight hex digits and the colon.
-_PART_HEAD_CHARS = len(_PART_PREFIX) + 8 + 8 + 1
 
 
 class FrameKind(IntEnum):
@@ -111,7 +105,7 @@ class Refusal:
 
 def to_text(frame: bytes) -> str:
     """A frame for one QR code, in characters of the alphanumeric mode."""
-    return _TEXT_PREFIX + encode_base45(frame)
+    return TEXT_PREFIX + encode_base45(frame)
 
 
 def from_text(text: str) -> bytes:
@@ -120,85 +114,11 @@ def from_text(text: str) -> bytes:
     Raises:
         MalformedFrame: another prefix, no base45, or too long.
     """
-    if not text.startswith(_TEXT_PREFIX):
-        raise MalformedFrame(f"the text does not start with {_TEXT_PREFIX}")
+    if not text.startswith(TEXT_PREFIX):
+        raise MalformedFrame(f"the text does not start with {TEXT_PREFIX}")
     if len(text) > 2 * FRAME_BYTES_MAX:
         raise MalformedFrame("the text is longer than any frame")
-    return decode_base45(text[len(_TEXT_PREFIX) :])
-
-
-def split_text(frame: bytes, *, characters_max: int) -> list[str]:
-    """A frame for QR codes that hold so many characters each: one text, or numbered parts.
-
-    Raises:
-        MalformedFrame: the codes are too small for this frame.
-    """
-    whole = to_text(frame)
-    if len(whole) <= characters_max:
-        return [whole]
-    # base45 writes two bytes as three characters.
-    chunk = (characters_max - _PART_HEAD_CHARS) // 3 * 2
-    count = -(-len(frame) // chunk) if chunk >= _PART_DATA_LEAST else _PARTS_MAX + 1
-    if count > _PARTS_MAX:
-        raise MalformedFrame(f"{characters_max} characters a code are too few; use larger codes")
-    check = f"{zlib.crc32(frame):08X}"
-    return [
-        f"{_PART_PREFIX}{count}-{number}-{check}:"
-        + encode_base45(frame[(number - 1) * chunk : number * chunk])
-        for number in range(1, count + 1)
-    ]
-
-
-class PartCollector:
-    """Puts the numbered parts of one frame together, in any order and however often seen."""
-
-    def __init__(self) -> None:
-        self._key: tuple[int, str] | None = None
-        self._parts: dict[int, bytes] = {}
-
-    @property
-    def progress(self) -> tuple[int, int]:
-        """Parts that are here, and parts that there are (0 before the first)."""
-        return len(self._parts), 0 if self._key is None else self._key[0]
-
-    def add(self, text: str) -> bytes | None:
-        """Take the text of one code; the frame when nothing is missing any more.
-
-        A part of another frame starts a new collection: the other side shows something new.
-
-        Raises:
-            MalformedFrame: not a text of ours, or parts that do not fit together.
-        """
-        if text.startswith(_TEXT_PREFIX):
-            return from_text(text)
-        count, number, check, data = _parse_part(text)
-        if (count, check) != self._key:
-            self._key, self._parts = (count, check), {}
-        self._parts[number] = data
-        if sum(map(len, self._parts.values())) > FRAME_BYTES_MAX:
-            self._key, self._parts = None, {}
-            raise MalformedFrame("the parts are longer than any frame")
-        if len(self._parts) < count:
-            return None
-        frame = b"".join(self._parts[i] for i in range(1, count + 1))
-        self._key, self._parts = None, {}
-        if f"{zlib.crc32(frame):08X}" != check:
-            raise MalformedFrame("the parts do not fit together; scan again")
-        return frame
-
-
-def _parse_part(text: str) -> tuple[int, int, str, bytes]:
-    head, colon, body = text.partition(":")
-    fields = head.removeprefix(_PART_PREFIX).split("-")
-    if not head.startswith(_PART_PREFIX) or not colon or len(fields) != 3:  # noqa: PLR2004 - see split_text
-        raise MalformedFrame("the text is neither a frame nor a part of one")
-    count_text, number_text, check = fields
-    digits = all(part.isascii() and part.isdigit() and len(part) <= 3 for part in fields[:2])  # noqa: PLR2004 - _PARTS_MAX
-    if not digits or not 1 <= int(number_text) <= int(count_text):
-        raise MalformedFrame("the part has no proper number")
-    if len(body) > 2 * FRAME_BYTES_MAX:
-        raise MalformedFrame("the part is longer than any frame")
-    return int(count_text), int(number_text), check, decode_base45(body)
+    return decode_base45(text[len(TEXT_PREFIX) :])
 
 
 def to_stream(frame: bytes) -> bytes:

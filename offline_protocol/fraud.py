@@ -14,17 +14,22 @@ from typing import ClassVar, TypeVar
 
 from offline_protocol import cbor
 from offline_protocol.certificates import DeviceCertificate, KeySet, KeyUse
-from offline_protocol.cose import Signed, check_signature, unseal
+from offline_protocol.constants import PAYMENT_BYTES_MAX
+from offline_protocol.cose import Signed, check_signature, unseal_at
 from offline_protocol.errors import (
     BadSignature,
     EvidenceRefused,
+    MalformedCbor,
     MalformedObject,
     UnknownIssuerKey,
 )
-from offline_protocol.fields import Fields
 from offline_protocol.keys import PublicKey
 from offline_protocol.transfers import Transfer
 from offline_protocol.vouchers import Voucher
+
+_PARTS = 3
+_PAIR = 2
+_CERTIFICATE_KEY = 3
 
 Pair = tuple[Signed[Transfer], Signed[Transfer]]
 
@@ -73,12 +78,11 @@ class Evidence:
         return self.voucher.body.holder
 
     def encode(self) -> bytes:
-        fields: dict[int, cbor.Value] = {1: self.first.envelope, 2: self.second.envelope}
-        if self.certificate is not None:
-            fields[3] = self.certificate.envelope
-        if self.voucher is not None:
-            fields[4] = self.voucher.envelope
-        return cbor.encode(fields)
+        number, named = (3, self.certificate) if self.voucher is None else (4, self.voucher)
+        assert named is not None, "one of the two is there"
+        parts = ((1, self.first), (2, self.second), (number, named))
+        written = (cbor.head(cbor.Major.UINT, key) + part.envelope for key, part in parts)
+        return cbor.head(cbor.Major.MAP, _PARTS) + b"".join(written)
 
 
 EvidenceT = TypeVar("EvidenceT", bound=Evidence)
@@ -181,6 +185,9 @@ def find_forks(transfers: Iterable[Signed[Transfer]]) -> list[Pair]:
     transfer that contradicts an earlier interval is in a pair, but not every pair is given, so the
     answer is never longer than the question. Doubles do no harm.
     """
+    transfers = list(transfers)
+    if len(transfers) < _PAIR:
+        return []
     children: dict[bytes, dict[bytes, Signed[Transfer]]] = defaultdict(dict)
     for transfer in transfers:
         children[transfer.body.parent].setdefault(transfer.id, transfer)
@@ -201,6 +208,9 @@ def find_clones(signed: Iterable[tuple[PublicKey, Signed[Transfer]]]) -> list[Pa
     A number gives at most one pair, that of its two smallest ids. Where those two overlap it gives
     none: `find_forks` has them.
     """
+    signed = list(signed)
+    if len(signed) < _PAIR:
+        return []
     by_number: dict[tuple[bytes, int], dict[bytes, Signed[Transfer]]] = defaultdict(dict)
     for key, transfer in signed:
         by_number[key.id, transfer.body.sequence].setdefault(transfer.id, transfer)
@@ -215,12 +225,29 @@ def find_clones(signed: Iterable[tuple[PublicKey, Signed[Transfer]]]) -> list[Pa
 
 
 def _decode(kind: type[EvidenceT], data: bytes) -> EvidenceT:
-    fields = Fields(kind.NAME, data, type_number=None)
-    first, second = unseal(Transfer, fields.raw(1)), unseal(Transfer, fields.raw(2))
-    certificate = unseal(DeviceCertificate, fields.raw(3)) if fields.has(3) else None
-    voucher = unseal(Voucher, fields.raw(4)) if fields.has(4) else None
-    fields.end()
+    if len(data) > PAYMENT_BYTES_MAX:
+        raise MalformedCbor(f"{len(data)} bytes, at most {PAYMENT_BYTES_MAX} are read")
+    count, at = cbor.read_head(data, 0, cbor.Major.MAP)
+    if count != _PARTS:
+        raise MalformedObject(f"{kind.NAME} has three parts")
+    first, at = unseal_at(Transfer, data, _skip_key(data, at, {1}))
+    second, at = unseal_at(Transfer, data, _skip_key(data, at, {2}))
+    named_at = _skip_key(data, at, {3, 4})
+    certificate = voucher = None
+    if data[at] == _CERTIFICATE_KEY:
+        certificate, at = unseal_at(DeviceCertificate, data, named_at)
+    else:
+        voucher, at = unseal_at(Voucher, data, named_at)
+    if at != len(data):
+        raise MalformedCbor(f"{len(data) - at} bytes are left over after the value")
     return kind(first, second, certificate, voucher)
+
+
+def _skip_key(data: bytes, at: int, allowed: set[int]) -> int:
+    key, at = cbor.read_head(data, at, cbor.Major.UINT)
+    if key not in allowed:
+        raise MalformedObject(f"part {key} where {sorted(allowed)} is needed")
+    return at
 
 
 def _in_order(first: Signed[Transfer], second: Signed[Transfer]) -> Pair:

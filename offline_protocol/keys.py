@@ -1,91 +1,88 @@
 """Public keys, their ids, and signers.
 
-On the wire a key is a COSE_Key map with only the parameters that RFC 9679 puts into a thumbprint:
-one key, one byte string. The curve pins the algorithm.
+On the wire a key is a byte string whose length pins the algorithm: 32 bytes are an Ed25519 key
+(RFC 8032), 33 bytes a compressed point of P-256 (SEC 1 section 2.3.3).
 """
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Protocol, Self
+from functools import lru_cache
+from typing import Protocol
 
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-from offline_protocol import cbor
-from offline_protocol.algorithms import SUPPORTED, Algorithm
-from offline_protocol.constants import KEY_BYTES, OBJECT_BYTES_MAX, SIGNATURE_BYTES
+from offline_protocol.algorithms import Algorithm
+from offline_protocol.constants import ED25519_KEY_BYTES, P256_KEY_BYTES, SIGNATURE_BYTES
 from offline_protocol.errors import BadSignature, MalformedObject, UnsupportedAlgorithm, WeakKey
+from offline_protocol.lazy import lazy
 
-_KTY, _CRV, _X = 1, -1, -2
-_KTY_OKP, _KTY_EC2 = 1, 2
-_CRV_ED25519 = 6
 _ID_PREFIX = b"tallystick/1/id/key"
 _KID_BYTES = 4
+_FIELD_PRIME = 2**255 - 19
+_SIGN_BIT = 1 << 255
+_P256_HEADS = frozenset({b"\x02", b"\x03"})
+_ORDER_8 = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"
+_ORDER_8_TOO = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"
+_SMALL_ORDER_HEIGHTS = frozenset(
+    {0, 1, _FIELD_PRIME - 1}
+    | {int.from_bytes(bytes.fromhex(raw), "little") for raw in (_ORDER_8, _ORDER_8_TOO)}
+)
+"""The points of order 1, 2, 4 and 8 have these heights, with either sign."""
+
+try:
+    from offline_protocol import p256
+except ModuleNotFoundError:  # without the extra `p256` such keys are refused
+    p256 = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A verifying key that is safe to verify with.
+    """A verifying key.
 
     Raises:
-        UnsupportedAlgorithm: this build cannot verify with keys of the algorithm.
-        WeakKey: the point is of small or mixed order or not canonical. Verifiers of different
-            libraries disagree about such keys, so none may ever be named in an object.
+        MalformedObject: neither 32 nor 33 bytes.
+        UnsupportedAlgorithm: a P-256 key, and this build has no package for them.
+        WeakKey: not canonical, of small order, or no point of P-256. Nobody can sign with such a
+            key, or anybody can.
     """
 
-    algorithm: Algorithm
     raw: bytes
 
     def __post_init__(self) -> None:
-        if self.algorithm not in SUPPORTED:
-            raise UnsupportedAlgorithm(f"keys for {self.algorithm.name} are not supported")
-        if len(self.raw) != KEY_BYTES:
-            raise MalformedObject(f"an Ed25519 key has {KEY_BYTES} bytes, not {len(self.raw)}")
-        if not _is_sound_point(self.raw):
-            raise WeakKey("the key is not a canonical point of the prime-order group")
+        size = len(self.raw)
+        if size == ED25519_KEY_BYTES:
+            height = int.from_bytes(self.raw, "little") & ~_SIGN_BIT
+            if height >= _FIELD_PRIME or height in _SMALL_ORDER_HEIGHTS:
+                raise WeakKey("the key is of small order or not canonical")
+        elif size == P256_KEY_BYTES:
+            if self.raw[:1] not in _P256_HEADS:
+                raise WeakKey("the key is not a compressed point of P-256")
+            if p256 is None:
+                raise UnsupportedAlgorithm("keys for ESP256 need the extra `p256`")
+            p256.load(self.raw)
+        else:
+            raise MalformedObject(f"a key has 32 or 33 bytes, not {size}")
 
-    def to_value(self) -> dict[int, cbor.Value]:
-        """The COSE_Key map, to stand inside an object."""
-        return {_KTY: _KTY_OKP, _CRV: _CRV_ED25519, _X: self.raw}
+    @property
+    def algorithm(self) -> Algorithm:
+        return Algorithm.ED25519 if len(self.raw) == ED25519_KEY_BYTES else Algorithm.ESP256
 
-    @classmethod
-    def from_value(cls, value: cbor.Value) -> Self:
-        """Read the COSE_Key map of an object.
+    @property
+    def is_of_prime_order(self) -> bool:
+        """Whether every verifier agrees about this key: no part of it is of small order.
 
-        Raises:
-            MalformedObject: not exactly the parameters of the deterministic form.
-            UnsupportedAlgorithm: a key type or curve without an algorithm in this build.
-            WeakKey: see the class.
+        As dear as a signature check. An issuer asks once, before it certifies a key; those who
+        verify need not, as long as they verify without a cofactor.
         """
-        if type(value) is not dict or _KTY not in value:
-            raise MalformedObject("a key is a COSE_Key map")
-        if value[_KTY] == _KTY_EC2:
-            raise UnsupportedAlgorithm("keys for ESP256 are not supported")
-        raw = value.get(_X)
-        if set(value) != {_KTY, _CRV, _X} or value[_KTY] != _KTY_OKP or type(raw) is not bytes:
-            raise MalformedObject("a key has the parameters kty, crv and x and no other")
-        if value[_CRV] != _CRV_ED25519:
-            raise UnsupportedAlgorithm(f"curve {value[_CRV]!r} is not supported")
-        return cls(Algorithm.ED25519, raw)
+        return self.algorithm is Algorithm.ESP256 or bool(
+            bindings.crypto_core_ed25519_is_valid_point(self.raw)
+        )
 
-    def encode(self) -> bytes:
-        """COSE_Key bytes, 40 for Ed25519."""
-        return cbor.encode(self.to_value())
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Read COSE_Key bytes.
-
-        Raises:
-            ProtocolError: not CBOR, or see `from_value`.
-        """
-        return cls.from_value(cbor.decode(data, bytes_max=OBJECT_BYTES_MAX))
-
-    @cached_property
+    @lazy
     def id(self) -> bytes:
         """32 bytes that name the key."""
-        return hashlib.sha256(_ID_PREFIX + self.encode()).digest()
+        return hashlib.sha256(_ID_PREFIX + self.raw).digest()
 
     @property
     def kid(self) -> bytes:
@@ -93,17 +90,24 @@ class PublicKey:
         return self.id[:_KID_BYTES]
 
     def verify(self, message: bytes, signature: bytes) -> None:
-        """Check a signature by the verdict of libsodium.
+        """Check a signature, for Ed25519 by the verdict of libsodium.
 
         Raises:
             BadSignature: it is not a signature of this key over the message.
         """
         if len(signature) != SIGNATURE_BYTES:
             raise BadSignature(f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}")
+        if self.algorithm is Algorithm.ESP256:
+            p256.verify(self.raw, message, signature)
+            return
         try:
             bindings.crypto_sign_open(signature + message, self.raw)
         except CryptoError as error:
             raise BadSignature("the signature does not belong to this key and content") from error
+
+
+read_key = lru_cache(maxsize=8_192)(PublicKey)
+"""A key that was read; the same few come again and again in chains, so each is made once."""
 
 
 class Signer(Protocol):
@@ -112,16 +116,18 @@ class Signer(Protocol):
     @property
     def public_key(self) -> PublicKey: ...
 
-    def sign(self, message: bytes) -> bytes: ...
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes: an Ed25519 signature, or r and s of ESP256."""
+        ...
 
 
 class SoftwareSigner:
-    """A private key held in memory."""
+    """An Ed25519 private key held in memory."""
 
     def __init__(self, seed: bytes) -> None:
         """Take the 32-byte seed of RFC 8032; the same seed is always the same key."""
         raw, self._secret = bindings.crypto_sign_seed_keypair(seed)
-        self._public_key = PublicKey(Algorithm.ED25519, raw)
+        self._public_key = PublicKey(raw)
 
     def __repr__(self) -> str:
         return f"SoftwareSigner({self._public_key.kid.hex()})"
@@ -135,7 +141,27 @@ class SoftwareSigner:
         return signed[:SIGNATURE_BYTES]
 
 
-@lru_cache(maxsize=4_096)
-def _is_sound_point(raw: bytes) -> bool:
-    # As dear as a signature check, and the same few keys come again and again in a chain.
-    return bool(bindings.crypto_core_ed25519_is_valid_point(raw))
+class SoftwareP256Signer:
+    """A P-256 private key held in memory. Secure hardware signs in the same form."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Take the secret number in 32 bytes, big-endian.
+
+        Raises:
+            UnsupportedAlgorithm: this build has no package for P-256.
+            ValueError: the number is not in 1..n-1.
+        """
+        if p256 is None:
+            raise UnsupportedAlgorithm("keys for ESP256 need the extra `p256`")
+        self._private_key = p256.private_key(secret)
+        self._public_key = PublicKey(p256.public_point(self._private_key))
+
+    def __repr__(self) -> str:
+        return f"SoftwareP256Signer({self._public_key.kid.hex()})"
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self._public_key
+
+    def sign(self, message: bytes) -> bytes:
+        return p256.sign(self._private_key, message)

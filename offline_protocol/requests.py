@@ -1,7 +1,6 @@
 """Payment requests: who wants how much, signed by the payee."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Self
 
 from offline_protocol import cbor
@@ -27,6 +26,7 @@ from offline_protocol.fields import (
     check_uint,
 )
 from offline_protocol.keys import PublicKey
+from offline_protocol.lazy import lazy
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PaymentRequest(Identified):
         """What a transfer names. Half an id is enough: only the payee could find two alike."""
         return self.id[:REQUEST_ID_BYTES]
 
-    @cached_property
+    @lazy
     def payee_certificate(self) -> Signed[DeviceCertificate]:
         """The payee's certificate, read but not verified."""
         return unseal(DeviceCertificate, self.certificate)
@@ -81,7 +81,7 @@ class PaymentRequest(Identified):
         fields: dict[int, cbor.Value] = {
             1: self.TYPE,
             2: self.nonce,
-            3: self.payee.to_value(),
+            3: self.payee.raw,
             4: self.currency,
             5: self.amount,
             6: self.expires_at,

@@ -94,7 +94,10 @@ class Rule(Generic[Subject, Context]):
         """
         complaint = self.check(subject, context)
         if complaint is not None:
-            raise _REFUSALS[self.about](complaint, number=self.number, code=self.name)
+            raise self.refusal(complaint)
+
+    def refusal(self, complaint: str) -> ProtocolError:
+        return _REFUSALS[self.about](complaint, number=self.number, code=self.name)
 
 
 def rule(
@@ -117,7 +120,9 @@ def walk(rules: Sequence[Rule[Subject, Context]], subject: Subject, context: Con
         ProtocolError: see `Rule.enforce`.
     """
     for each in rules:
-        each.enforce(subject, context)
+        complaint = each.check(subject, context)
+        if complaint is not None:
+            raise each.refusal(complaint)
 
 
 def signature_complaint(signed: Signed[Body], key: PublicKey) -> str | None:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from offline_protocol.keys import PublicKey
 from offline_protocol.resolution import Root, resolve
@@ -71,6 +71,24 @@ class RootSettlement:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What is settled differently for one root than the arguments of `settle` say for all.
+
+    ``excluded`` replaces the links of that argument, for a root whose links were frozen.
+    ``promised`` is, by account, what was guaranteed before: a lower limit takes none of it back.
+    ``borne_by`` names, by the parent of a fork, the account that bears its cost instead of the
+    signer's: the debt is that account's, and its collateral and its part of the fund pay.
+    """
+
+    excluded: Mapping[str, Collection[str]] | None = None
+    promised: Mapping[str, int] = field(default_factory=dict)
+    borne_by: Mapping[bytes, str] = field(default_factory=dict)
+
+
+_USUAL = Terms()
+
+
+@dataclass(frozen=True)
 class Settlement:
     """Outcomes in the order in which the pools were used: claim-by, then voucher id."""
 
@@ -92,6 +110,8 @@ def settle(
     collateral: Mapping[str, int],
     fund_cap: int,
     now: int,
+    fund_caps: Mapping[str, int] | None = None,
+    terms: Mapping[bytes, Terms] | None = None,
 ) -> Settlement:
     """Settle vouchers of one currency.
 
@@ -106,12 +126,23 @@ def settle(
         collateral: what each account has set aside for its own debts.
         fund_cap: the most that the guarantee fund pays for one fork signer's account.
         now: Unix seconds; from its claim-by on a root is closed.
+        fund_caps: caps that differ from `fund_cap`, by the fork signer's account.
+        terms: what differs for single roots, by voucher id.
     """
     merged = _merge(roots)
     assert len({root.voucher.currency for root in merged}) <= 1, "one currency at a time"
-    pools = Pools(dict(collateral), defaultdict(lambda: fund_cap))
-    faith = Faith(account_of, excluded)
-    return Settlement(tuple(_settle_root(r, faith, pools, instant_limit, now) for r in merged))
+    pools = Pools(dict(collateral), defaultdict(lambda: fund_cap, fund_caps or {}))
+    outcomes = []
+    for root in merged:
+        own = (terms or {}).get(root.voucher.id, _USUAL)
+        links = excluded if own.excluded is None else own.excluded
+        faith = Faith(account_of, links, own.borne_by)
+        outcomes.append(
+            _settle_root(
+                root, faith, pools, instant_limit=instant_limit, promised=own.promised, now=now
+            )
+        )
+    return Settlement(tuple(outcomes))
 
 
 def _merge(roots: Iterable[Root]) -> list[Root]:
@@ -125,13 +156,19 @@ def _merge(roots: Iterable[Root]) -> list[Root]:
 
 
 def _settle_root(
-    root: Root, faith: Faith, pools: Pools, instant_limit: Mapping[str, int], now: int
+    root: Root,
+    faith: Faith,
+    pools: Pools,
+    *,
+    instant_limit: Mapping[str, int],
+    promised: Mapping[str, int],
+    now: int,
 ) -> RootSettlement:
     closed = now >= root.voucher.claim_by
     resolution = resolve(root)
     tally = Tally()
     share_out(resolution, faith, pools, tally, closed=closed)
-    credited, issuer = _guarantee(tally, instant_limit)
+    credited, issuer = _guarantee(tally, instant_limit, promised)
     return RootSettlement(
         voucher_id=root.voucher.id,
         value=root.voucher.value,
@@ -146,12 +183,15 @@ def _settle_root(
     )
 
 
-def _guarantee(tally: Tally, instant_limit: Mapping[str, int]) -> tuple[dict[str, Credit], int]:
+def _guarantee(
+    tally: Tally, instant_limit: Mapping[str, int], promised: Mapping[str, int]
+) -> tuple[dict[str, Credit], int]:
     """Lift each credit to what was promised at once; the issuer bears the difference."""
     credited: dict[str, Credit] = {}
     issuer = 0
     for account, entitled in sorted(tally.entitled.items()):
-        guaranteed = min(tally.full[account], instant_limit.get(account, 0))
+        limit = max(instant_limit.get(account, 0), promised.get(account, 0))
+        guaranteed = min(tally.full[account], limit)
         amount = max(entitled, guaranteed)
         issuer += amount - entitled
         if amount:

@@ -25,7 +25,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Due:
-    """What one fork signer has to make good in one segment, at one fork."""
+    """What one fork costs in one segment, and the account that has to make it good."""
 
     signer: str
     segment: int
@@ -34,10 +34,19 @@ class Due:
 
 @dataclass(frozen=True)
 class Faith:
-    """Tells who was paid in good faith."""
+    """Tells who was paid in good faith, and who bears the cost of a fork.
+
+    ``borne_by`` names another account than the signer's, by the fork's parent. It makes nobody's
+    faith better or worse: the signature is what it was.
+    """
 
     account_of: AccountOf
     excluded: Mapping[str, Collection[str]]
+    borne_by: Mapping[bytes, str] = field(default_factory=dict)
+
+    def debtor(self, parent: bytes, signer: PublicKey) -> str:
+        """Return the account that owes what a fork costs."""
+        return self.borne_by.get(parent) or self.account_of(signer)
 
     def claimants(self, leaves: Sequence[Leaf]) -> list[Share]:
         """One share for each good-faith account, by its smallest leaf id, in the order of those."""
@@ -114,12 +123,12 @@ def share_out(
             account = shares[0].account if shares else faith.account_of(leaves[0].owner)
             tally.entitled[account] += segment.length
             tally.full[account] += segment.length if shares else 0
-    _share_contested(contested, faith.account_of, pools, tally)
+    _share_contested(contested, faith, pools, tally)
 
 
 def _share_contested(
     contested: Sequence[tuple[Segment, list[Share]]],
-    account_of: AccountOf,
+    faith: Faith,
     pools: Pools,
     tally: Tally,
 ) -> None:
@@ -127,7 +136,7 @@ def _share_contested(
     dues = [
         due
         for index, (segment, shares) in enumerate(contested)
-        for due in _dues(index, segment, shares, account_of)
+        for due in _dues(index, segment, shares, faith)
     ]
     funding = [segment.length for segment, _ in contested]
     for due, funded in _fund(dues, pools, tally):
@@ -139,9 +148,7 @@ def _share_contested(
             tally.full[share.account] += segment.length
 
 
-def _dues(
-    index: int, segment: Segment, shares: Sequence[Share], account_of: AccountOf
-) -> list[Due]:
+def _dues(index: int, segment: Segment, shares: Sequence[Share], faith: Faith) -> list[Due]:
     """What each fork above the claimants costs: one length for each branch beyond the first.
 
     The paths to n claimants form a tree with n ends, so the branches beyond the first are n - 1 in
@@ -152,8 +159,8 @@ def _dues(
         for turn in share.leaf.turns:
             branches[turn.parent, turn.signer].add(turn.child)
     return [
-        Due(account_of(signer), index, (len(children) - 1) * segment.length)
-        for (_, signer), children in sorted(branches.items(), key=lambda item: item[0][0])
+        Due(faith.debtor(parent, signer), index, (len(children) - 1) * segment.length)
+        for (parent, signer), children in sorted(branches.items(), key=lambda item: item[0][0])
         if len(children) > 1
     ]
 

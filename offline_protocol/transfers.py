@@ -14,7 +14,8 @@ from offline_protocol.constants import ID_BYTES, REQUEST_ID_BYTES
 from offline_protocol.cose import Identified
 from offline_protocol.errors import MalformedObject
 from offline_protocol.fields import Fields, check_bytes, check_uint
-from offline_protocol.keys import PublicKey
+from offline_protocol.forms import KEY, NUMBER, field, fixed, form, made, number
+from offline_protocol.keys import PublicKey, read_key
 
 
 class TransferKind(IntEnum):
@@ -73,7 +74,7 @@ class Transfer(Identified):
             2: self.parent,
             3: self.lo,
             4: self.hi,
-            5: self.payee.to_value(),
+            5: self.payee.raw,
             6: self.request_id,
             7: self.sequence,
             8: self.time,
@@ -84,6 +85,26 @@ class Transfer(Identified):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
+        match = _FORM.fullmatch(payload)
+        if match is not None:
+            parent, lo, hi, payee, request_id, sequence, time, kind = match.groups()
+            first, end = number(lo), number(hi)
+            if first < end:
+                return made(
+                    cls,
+                    parent=parent,
+                    lo=first,
+                    hi=end,
+                    payee=read_key(payee[1:]),
+                    request_id=request_id,
+                    sequence=number(sequence),
+                    time=number(time),
+                    kind=TransferKind.PAY if kind is None else _KINDS[kind],
+                )
+        return cls._from_fields(payload)
+
+    @classmethod
+    def _from_fields(cls, payload: bytes) -> Self:
         fields = Fields(cls.NAME, payload, type_number=cls.TYPE)
         transfer = cls(
             parent=fields.raw(2),
@@ -99,7 +120,21 @@ class Transfer(Identified):
         return transfer
 
 
-def _kind(number: int) -> TransferKind:
-    if number not in {TransferKind.RETURN, TransferKind.CLAIM}:
-        raise MalformedObject(f"{number} is no kind of transfer; to pay is to leave the field out")
-    return TransferKind(number)
+_KINDS = {b"\x01": TransferKind.RETURN, b"\x02": TransferKind.CLAIM}
+_FORM = form(
+    rb"(?:\xa8|\xa9(?=.*\x09[\x01\x02]\Z))\x01\x05",
+    field(2, fixed(ID_BYTES)),
+    field(3, NUMBER),
+    field(4, NUMBER),
+    field(5, KEY),
+    field(6, fixed(REQUEST_ID_BYTES)),
+    field(7, NUMBER),
+    field(8, NUMBER),
+    rb"(?:\x09([\x01\x02]))?",
+)
+
+
+def _kind(value: int) -> TransferKind:
+    if value not in {TransferKind.RETURN, TransferKind.CLAIM}:
+        raise MalformedObject(f"{value} is no kind of transfer; to pay is to leave the field out")
+    return TransferKind(value)

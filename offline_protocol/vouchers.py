@@ -18,7 +18,8 @@ from offline_protocol.fields import (
     check_currency,
     check_uint,
 )
-from offline_protocol.keys import PublicKey
+from offline_protocol.forms import KEY, NUMBER, field, fixed, form, made, number
+from offline_protocol.keys import PublicKey, read_key
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Voucher(Identified):
                 3: self.serial,
                 4: self.currency,
                 5: self.value,
-                6: self.holder.to_value(),
+                6: self.holder.raw,
                 7: self.issued_at,
                 8: self.spend_by,
                 9: [self.limits.hops_max, self.limits.payment_max],
@@ -80,6 +81,27 @@ class Voucher(Identified):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
+        match = _FORM.fullmatch(payload)
+        if match is not None:
+            kid, serial, currency, value, holder, issued, spend, hops, most, claim = match.groups()
+            worth, issued_at, spend_by, claim_by = map(number, (value, issued, spend, claim))
+            if worth and issued_at <= spend_by <= claim_by:
+                return made(
+                    cls,
+                    kid=kid,
+                    serial=serial,
+                    currency=currency.decode(),
+                    value=worth,
+                    holder=read_key(holder[1:]),
+                    issued_at=issued_at,
+                    spend_by=spend_by,
+                    limits=made(VoucherLimits, hops_max=hops[0], payment_max=number(most)),
+                    claim_by=claim_by,
+                )
+        return cls._from_fields(payload)
+
+    @classmethod
+    def _from_fields(cls, payload: bytes) -> Self:
         fields = Fields(cls.NAME, payload, type_number=cls.TYPE)
         voucher = cls(
             kid=fields.raw(2),
@@ -94,6 +116,21 @@ class Voucher(Identified):
         )
         fields.end()
         return voucher
+
+
+# What is usual: kids of four bytes and currencies of ISO 4217. Others are read by their fields.
+_FORM = form(
+    rb"\xaa\x01\x03",
+    field(2, rb"\x44(.{4})"),
+    field(3, fixed(SERIAL_BYTES)),
+    field(4, rb"\x63([A-Z][A-Z0-9]{2})"),
+    field(5, NUMBER),
+    field(6, KEY),
+    field(7, NUMBER),
+    field(8, NUMBER),
+    field(9, rb"\x82([\x01-\x08])" + NUMBER),
+    field(10, NUMBER),
+)
 
 
 def _limits(value: list[cbor.Value]) -> VoucherLimits:

@@ -172,7 +172,7 @@ def _view(row: DeviceRow) -> DeviceView:
         id=row.id,
         user_id=row.user_id,
         name=row.name,
-        key=PublicKey.decode(row.public_key),
+        key=PublicKey(row.public_key),
         status=DeviceStatus(row.status),
         enrolled_at=row.enrolled_at,
     )

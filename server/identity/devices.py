@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, select
 
-from offline_protocol.errors import BadSignature, ProtocolError
+from offline_protocol.errors import BadSignature, ProtocolError, WeakKey
 from offline_protocol.keys import PublicKey
 from server.identity.counters import count_up, too_many
 from server.identity.desk import Desk
@@ -41,7 +41,7 @@ from server.kit.schema import from_base64url, to_base64url
 from server.kit.unit_of_work import Tx
 
 _SIGNATURE_BYTES = 64
-_COSE_KEY_MAX = 256
+_KEY_MAX = 33
 
 
 async def issue_challenge(desk: Desk, caller: Caller) -> ChallengeView:
@@ -125,13 +125,16 @@ async def enrol_device(desk: Desk, caller: Caller, data: DeviceCreate) -> Device
 
 def _key(text: str) -> PublicKey:
     try:
-        return PublicKey.decode(from_base64url(text, field="public_key", size_max=_COSE_KEY_MAX))
+        key = PublicKey(from_base64url(text, field="public_key", size_max=_KEY_MAX))
+        if not key.is_of_prime_order:
+            raise WeakKey("a part of it is of small order")
     except ProtocolError as error:
         raise DeviceKeyInvalid(
             f"The device key cannot be used: {error.message}.",
-            fix="Send an Ed25519 public key as a deterministic COSE_Key.",
+            fix="Send 32 bytes of an Ed25519 key or 33 of a compressed P-256 point, as base64url.",
             field="public_key",
         ) from None
+    return key
 
 
 async def _take_challenge(tx: Tx, caller: Caller, challenge: bytes) -> bool:
@@ -225,7 +228,7 @@ async def _add_device(
         id=tx.ids.uuid(),
         user_id=caller.user_id,
         key_id=enrolment.key.id,
-        public_key=enrolment.key.encode(),
+        public_key=enrolment.key.raw,
         name=enrolment.name,
         status=DeviceStatus.ACTIVE,
         held_reason=None,

@@ -15,7 +15,6 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from offline_protocol.algorithms import Algorithm
 from offline_protocol.errors import ProtocolError
 from offline_protocol.keys import PublicKey
 from server.identity.errors import ProofInvalid, ProofOutOfTime
@@ -142,7 +141,7 @@ def _read(header: str) -> tuple[PublicKey, _Claims]:
     try:
         head = msgspec.convert(jwt.get_unverified_header(header), _Header)
         raw = from_base64url(head.jwk.x, field="x", size_max=32)
-        key = PublicKey(Algorithm.ED25519, raw)
+        key = PublicKey(raw)
         payload = jwt.decode(
             header,
             Ed25519PublicKey.from_public_bytes(raw),

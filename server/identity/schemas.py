@@ -161,8 +161,8 @@ class DeviceCreate(Schema):
         Meta(
             min_length=1,
             max_length=512,
-            description="COSE_Key, base64url",
-            examples=["owEBIAYhWCBEKZMGUASqHkxI9N0BWBlMAjSbzGZM2W5ADqJpkYqNUQ"],
+            description="32 bytes of an Ed25519 key or 33 of a compressed P-256 point, base64url",
+            examples=["RCmTBlAEqh5MSPTdAVgZTAI0m8xmTNluQA6iaZGKjVE"],
         ),
     ]
     challenge: Token

@@ -208,7 +208,7 @@ async def _seal(tx: Tx, signer: Signer | None, tenant: int, limit: int) -> Seal 
             "previous": seal.previous,
             "hash": seal.hash,
             "at": seal.at,
-            "public_key": signer.public_key.encode() if signer else None,
+            "public_key": signer.public_key.raw if signer else None,
             "signature": signer.sign(seal.hash) if signer else None,
         },
     )

@@ -36,11 +36,13 @@ class AccountKind(StrEnum):
 
     USER_AVAILABLE = "user_available"
     USER_RECEIVABLE = "user_receivable"
+    USER_COLLATERAL = "user_collateral"
     HOUSE_CARD_GATEWAY = "house_card_gateway"
     HOUSE_OFFLINE_FLOAT = "house_offline_float"
     HOUSE_OFFLINE_CLEARING = "house_offline_clearing"
     HOUSE_GUARANTEE_FUND = "house_guarantee_fund"
     HOUSE_RECOVERY_DUE = "house_recovery_due"
+    HOUSE_WRITTEN_OFF = "house_written_off"
     HOUSE_OFFLINE_LOSS = "house_offline_loss"
     HOUSE_CAPITAL = "house_capital"
 
@@ -71,6 +73,9 @@ CHART = MappingProxyType(
         AccountKind.USER_RECEIVABLE: KindRule(
             AccountClass.ASSET, None, "what a user owes us after a double spend"
         ),
+        AccountKind.USER_COLLATERAL: KindRule(
+            AccountClass.LIABILITY, 0, "what a user set aside for debts that may come"
+        ),
         AccountKind.HOUSE_CARD_GATEWAY: KindRule(
             AccountClass.ASSET, None, "money that the card gateway holds for us"
         ),
@@ -90,6 +95,11 @@ CHART = MappingProxyType(
             AccountClass.LIABILITY,
             None,
             "what recovered debts go through to victims, house and fund",
+        ),
+        AccountKind.HOUSE_WRITTEN_OFF: KindRule(
+            AccountClass.LIABILITY,
+            None,
+            "what recovery due will not get: debts that nobody expects to be paid",
         ),
         AccountKind.HOUSE_OFFLINE_LOSS: KindRule(
             AccountClass.EXPENSE, None, "what the issuer bears beyond the fund"

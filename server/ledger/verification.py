@@ -101,7 +101,7 @@ async def verify_ledger(
         rows = await tx.connection.execute(text(f"{check.query} LIMIT {BREAKS_MAX}"))
         report.breaks += [Break(check.code, check.rule, row[0], _name(row[1])) for row in rows]
     await _check_assets(tx, report)
-    trusted = None if trusted_keys is None else {key.encode() for key in trusted_keys}
+    trusted = None if trusted_keys is None else {key.raw for key in trusted_keys}
     heads = kept_heads or {}
     for tenant in sorted({*await _tenants(tx), *heads}):
         chain = _ChainCheck(tx, report, tenant, trusted)
@@ -175,7 +175,7 @@ class _ChainCheck:
                 self._broken("seal_unsigned", "every seal is signed", str(row.number))
             return
         try:
-            PublicKey.decode(row.public_key).verify(row.hash, row.signature)
+            PublicKey(row.public_key).verify(row.hash, row.signature)
         except ProtocolError:
             self._broken("seal_signature", "a seal's signature is good", str(row.number))
         if self._trusted is not None and row.public_key not in self._trusted:

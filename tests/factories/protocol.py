@@ -17,6 +17,8 @@ from offline_protocol import (
     PublicKey,
     Receipt,
     Signed,
+    Signer,
+    SoftwareP256Signer,
     SoftwareSigner,
     Transfer,
     TransferKind,
@@ -45,11 +47,16 @@ def signer_from(*words: object) -> SoftwareSigner:
     return SoftwareSigner(entropy("signer", *words))
 
 
+def p256_signer_from(*words: object) -> SoftwareP256Signer:
+    # Half an id is surely below the order of the group, and not zero.
+    return SoftwareP256Signer(bytes(16) + entropy("p256 signer", *words, size=16))
+
+
 @dataclass
 class Device:
     """A key, its certificate and the number of the next signature."""
 
-    signer: SoftwareSigner
+    signer: Signer
     certificate: Signed[DeviceCertificate]
     session_secret: bytes
     sequence: int = 0
@@ -225,8 +232,10 @@ class Issuer:
         display_name: str | None = None,
         payment_max: int = PAYMENT_MAX,
         hops_max: int = 4,
+        p256: bool = False,
     ) -> Device:
-        signer = signer_from(self.seed, "device", name)
+        make = p256_signer_from if p256 else signer_from
+        signer = make(self.seed, "device", name)
         certificate = DeviceCertificate(
             kid=self.issuing.public_key.kid,
             device_key=signer.public_key,

@@ -59,7 +59,7 @@ async def test_a_failed_proof_uses_the_challenge_up(ada: Person) -> None:
     message = b"tallystick/1/enrol" + from_base64url(challenge, field="c") + user_id.bytes
     document = {
         "name": "Phone",
-        "public_key": to_base64url(signer().public_key.encode()),
+        "public_key": to_base64url(signer().public_key.raw),
         "challenge": challenge,
         "proof": to_base64url(signer(2).sign(message)),
     }
@@ -76,7 +76,7 @@ async def test_a_proof_for_one_person_enrols_nothing_for_another(ada: Person, ev
     message = b"tallystick/1/enrol" + from_base64url(challenge, field="c") + ada_id.bytes
     document = {
         "name": "Phone",
-        "public_key": to_base64url(signer().public_key.encode()),
+        "public_key": to_base64url(signer().public_key.raw),
         "challenge": challenge,
         "proof": to_base64url(signer().sign(message)),
     }
@@ -215,22 +215,14 @@ async def test_a_device_is_renamed(ada: Person) -> None:
     assert (await device.call("PATCH", path, {"name": "\u200b"})).json()["code"] == "name_invalid"
 
 
-_P256 = (
-    "pAECAyYgASFYIGXt5UPqKPTz9t8nYGqHR4IGuHLHqQFKeOTlTvMKhODb"
-    "IlggHlLE2LhgvfkvRVhCPd8FqNcgGQQ9nQfEEFIcLXsIBgA"
-)
-
-
 _UNFIT: list[tuple[dict[str, str], str]] = [
     ({"public_key": "A"}, "invalid_request"),
     ({"public_key": "===="}, "invalid_request"),
     ({"public_key": to_base64url(b"\xff" * 300)}, "invalid_request"),
     ({"public_key": to_base64url(b"nonsense")}, "device_key_invalid"),
-    (
-        {"public_key": to_base64url(b"\xa3\x01\x01\x20\x06\x21\x58\x20" + bytes(32))},
-        "device_key_invalid",
-    ),
-    ({"public_key": _P256}, "device_key_invalid"),
+    ({"public_key": to_base64url(bytes(32))}, "device_key_invalid"),
+    ({"public_key": to_base64url(b"\x02" + bytes(31))}, "device_key_invalid"),
+    ({"public_key": to_base64url(b"\x02" + b"\xff" * 32)}, "device_key_invalid"),
     ({"challenge": "AAAA"}, "challenge_invalid"),
     ({"challenge": "!"}, "invalid_request"),
     ({"proof": "AAAA"}, "enrolment_proof_invalid"),

@@ -61,7 +61,7 @@ async def test_a_double_spend_is_proved_to_the_victims_and_to_nobody_else(
     assert shown.status_code == 200
     issuer = (await client.get("/v1/offline/key-set")).json()
     key_set = unseal(KeySet, from_base64url(issuer["key_set"], field="key_set"))
-    root = PublicKey.decode(from_base64url(issuer["root_key"], field="root_key"))
+    root = PublicKey(from_base64url(issuer["root_key"], field="root_key"))
     proof = FraudProof.decode(from_base64url(shown.json()["proof"], field="proof"))
     assert verify_fraud_proof(proof, verify_key_set(key_set, root)).key == eve.key
 

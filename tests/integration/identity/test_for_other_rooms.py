@@ -32,7 +32,7 @@ async def _add_device(uow: UnitOfWork, user_id: UUID, key: SoftwareSigner) -> UU
             id=tx.ids.uuid(),
             user_id=user_id,
             key_id=key.public_key.id,
-            public_key=key.public_key.encode(),
+            public_key=key.public_key.raw,
             name="Phone",
             status="active",
             held_reason=None,

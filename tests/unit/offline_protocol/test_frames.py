@@ -1,6 +1,4 @@
-"""Frames as bytes, as text in QR codes, in numbered parts, and in a stream."""
-
-import itertools
+"""Frames as bytes, as text in QR codes, and in a stream."""
 
 import pytest
 
@@ -9,12 +7,10 @@ from offline_protocol.constants import FRAME_BYTES_MAX, PAYMENT_BYTES_MAX
 from offline_protocol.errors import ChainRefused, MalformedFrame, MalformedObject
 from offline_protocol.frames import (
     FrameKind,
-    PartCollector,
     Refusal,
     StreamReader,
     from_text,
     pack,
-    split_text,
     to_stream,
     to_text,
     unpack,
@@ -76,85 +72,6 @@ def test_bytes_that_are_no_frame_are_refused(frame: bytes) -> None:
 def test_text_that_is_no_frame_is_refused(text: str) -> None:
     with pytest.raises(MalformedFrame):
         from_text(text)
-
-
-def test_a_short_frame_stays_one_text() -> None:
-    frame = pack(FrameKind.RECEIPT, bytes(100))
-    assert split_text(frame, characters_max=500) == [to_text(frame)]
-
-
-@pytest.mark.parametrize("characters_max", [70, 200, 619])
-def test_a_long_frame_comes_together_from_parts_in_any_order(characters_max: int) -> None:
-    frame = pack(FrameKind.PAYMENT, entropy("long", size=1_051))
-    texts = split_text(frame, characters_max=characters_max)
-    assert all(len(text) <= characters_max and set(text) <= QR_ALPHANUMERIC for text in texts)
-    for order in (texts, texts[::-1], texts[1::2] + texts[::2] + texts):
-        collector = PartCollector()
-        answers = list(itertools.takewhile(lambda a: a is None, map(collector.add, order)))
-        assert len(answers) >= len(texts) - 1
-        collector = PartCollector()
-        assert frame in [collector.add(text) for text in order]
-
-
-def test_progress_tells_the_truth_and_doubles_do_not_count() -> None:
-    texts = split_text(pack(FrameKind.PAYMENT, entropy("p", size=400)), characters_max=200)
-    collector = PartCollector()
-    assert collector.progress == (0, 0)
-    collector.add(texts[0])
-    collector.add(texts[0])
-    assert collector.progress == (1, len(texts))
-
-
-def test_a_part_of_something_new_starts_again() -> None:
-    first = split_text(pack(FrameKind.PAYMENT, entropy(1, size=400)), characters_max=200)
-    second = split_text(pack(FrameKind.PAYMENT, entropy(2, size=400)), characters_max=200)
-    collector = PartCollector()
-    assert collector.add(first[0]) is None
-    answers = [collector.add(text) for text in second]
-    assert unpack(answers[-1] or b"") == (FrameKind.PAYMENT, entropy(2, size=400))
-
-
-def test_a_whole_frame_needs_no_collecting() -> None:
-    frame = pack(FrameKind.RECEIPT, b"x")
-    assert PartCollector().add(to_text(frame)) == frame
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "TALLY1/",
-        "TALLY1/2-1:AB",
-        "TALLY1/2-3-00000000:BB8",
-        "TALLY1/2-0-00000000:BB8",
-        "TALLY1/0-0-00000000:BB8",
-        "TALLY1/1000-1-00000000:BB8",
-        "TALLY1/+2-1-00000000:BB8",
-        "TALLY1/\u0662-1-00000000:BB8",
-        "TALLY1/2-1-00000000:bb8",
-        "TALLY1/1-1-00000000:BB8",
-        "TALLY1/2-1-00000000:" + "0" * 70_000,
-    ],
-)
-def test_parts_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(MalformedFrame):
-        PartCollector().add(text)
-
-
-def test_parts_may_not_add_up_to_more_than_a_frame() -> None:
-    body = encode_base45(bytes(20_000))
-    collector = PartCollector()
-    collector.add(f"TALLY1/3-1-00000000:{body}")
-    with pytest.raises(MalformedFrame, match="longer"):
-        collector.add(f"TALLY1/3-2-00000000:{body}")
-    assert collector.progress == (0, 0)
-
-
-def test_codes_that_are_too_small_are_refused_with_the_way_out() -> None:
-    with pytest.raises(MalformedFrame, match="larger codes"):
-        split_text(pack(FrameKind.PAYMENT, bytes(1_000)), characters_max=60)
-    with pytest.raises(MalformedFrame, match="larger codes"):
-        split_text(pack(FrameKind.PAYMENT, bytes(32_000)), characters_max=72)
 
 
 @pytest.mark.parametrize("step", [1, 3, 7, 10_000])

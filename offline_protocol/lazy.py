@@ -1,0 +1,33 @@
+"""A property that is worked out once.
+
+`functools.cached_property` takes a lock up to Python 3.11, which costs more than hashing an object.
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
+
+Value = TypeVar("Value")
+
+
+class lazy(Generic[Value]):  # noqa: N801 -- used like `property`
+    """Like `functools.cached_property`; two threads may both work it out, to the same value."""
+
+    def __init__(self, work_out: Callable[[Any], Value]) -> None:
+        self._work_out = work_out
+        self.__doc__ = work_out.__doc__
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, _: type) -> "lazy[Value]": ...
+
+    @overload
+    def __get__(self, instance: object, _: type) -> Value: ...
+
+    def __get__(self, instance: object | None, _: type) -> "lazy[Value] | Value":
+        if instance is None:
+            return self
+        # From now on the value itself is found first.
+        value = vars(instance)[self._name] = self._work_out(instance)
+        return value
