@@ -55,6 +55,7 @@ class BlockingWallet:
         entropy: Entropy = system_entropy,
         hook: Hook | None = None,
         http: "httpx.AsyncBaseTransport | None" = None,
+        state_folder: Path | None = None,
     ) -> Self:
         """See `Wallet.create`."""
         return cls._started(
@@ -66,6 +67,7 @@ class BlockingWallet:
                 entropy=entropy,
                 hook=hook,
                 http=http,
+                state_folder=state_folder,
             )
         )
 
@@ -80,6 +82,7 @@ class BlockingWallet:
         entropy: Entropy = system_entropy,
         hook: Hook | None = None,
         http: "httpx.AsyncBaseTransport | None" = None,
+        state_folder: Path | None = None,
     ) -> Self:
         """See `Wallet.open`."""
         return cls._started(
@@ -91,6 +94,7 @@ class BlockingWallet:
                 entropy=entropy,
                 hook=hook,
                 http=http,
+                state_folder=state_folder,
             )
         )
 
@@ -131,6 +135,11 @@ class BlockingWallet:
         """Id of this device's key."""
         return self.wallet.key_id
 
+    @property
+    def restored(self) -> bool:
+        """See `Wallet.restored`."""
+        return self.wallet.restored
+
     request_payment = _blocking(Wallet.request_payment)
     request_frame = _blocking(Wallet.request_frame)
     receive = _blocking(Wallet.receive)
@@ -139,6 +148,8 @@ class BlockingWallet:
     serve = _blocking(Wallet.serve)
     listen = _blocking(Wallet.listen)
     inspect = _blocking(Wallet.inspect)
+    peek = _blocking(Wallet.peek)
+    approach = _blocking(Wallet.approach)
     pay = _blocking(Wallet.pay)
     frame_of = _blocking(Wallet.frame_of)
     resend = _blocking(Wallet.resend)

@@ -5,23 +5,38 @@ written together. `now` is the only time the wallet goes by.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from client_sdk.ambient import Clock, Entropy
 from client_sdk.api.auth import Session
-from client_sdk.errors import CertificateExpired, NotEnrolled, StoreCorrupt, UnknownExchange
-from client_sdk.keys import KeyProvider
+from client_sdk.errors import (
+    CertificateExpired,
+    NotEnrolled,
+    StoreCorrupt,
+    StoreError,
+    UnknownExchange,
+)
+from client_sdk.keys import AsksPerson, DeletesKeys, KeyProvider, Spending
 from client_sdk.money import parse_currency
 from client_sdk.records import Exchange, Holding, Role
+from client_sdk.store.guard import Guard
 from client_sdk.store.sealed import Value
 from client_sdk.store.sqlite import Store, StoreTx
 from offline_protocol.certificates import DeviceCertificate, KeySet
 from offline_protocol.chains import Chain
 from offline_protocol.cose import Signed, unseal
 from offline_protocol.keys import PublicKey, Signer
+from offline_protocol.requests import PaymentRequest
 from offline_protocol.transfers import Transfer
 
 FIRST_SEQUENCE: Final = 1
+
+NOTHING_LEFT: Final = 0
+SPENDABLE: Final = 1
+RETIRED: Final = 2
+"""Flags of holdings. A retired one belongs to a key that may not sign any more."""
 
 TO_UPLOAD: Final = 0
 UPLOADED: Final = 1
@@ -36,10 +51,23 @@ class Book:
         keys: where the device key is used.
         clock: the device's own time.
         entropy: source of keys and nonces.
+        state_folder: where the file's witness is kept; by default the user's state directory.
+
+    Attributes:
+        guard: knows whether this file has forgotten what was signed.
     """
 
-    def __init__(self, store: Store, keys: KeyProvider, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keys: KeyProvider,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        state_folder: Path | None = None,
+    ) -> None:
         self.store = store
+        self._keys = keys
         self.clock = clock
         self.entropy = entropy
         handle = store.get("single", b"device_key")
@@ -49,6 +77,55 @@ class Book:
                 tx.put("single", b"device_key", handle)
         assert isinstance(handle, bytes), "handles are bytes"
         self.signer: Signer = keys.signer(handle)
+        self.guard = Guard(store, keys, entropy=entropy, folder=state_folder)
+
+    # Keys.
+
+    def owns(self, key: PublicKey) -> bool:
+        """Whether this wallet signs with this key."""
+        return key == self.signer.public_key
+
+    def may_sign(self, exchange: Exchange) -> bool:
+        """Whether an exchange can still be finished here.
+
+        An old copy of the file signs nothing, and a wallet that got a new key signs nothing for
+        the one before.
+        """
+        if self.guard.restored:
+            return False
+        if exchange.role is Role.RECEIVE:
+            return self.owns(unseal(PaymentRequest, exchange.request).body.payee)
+        return self.owns(unseal(DeviceCertificate, exchange.certificate).body.device_key)
+
+    def ask_person(self, amount: int, currency: str, payee_name: str) -> None:
+        """Before a payment is reserved: the key provider may want to see a person.
+
+        Raises:
+            PersonRefused: it asked, and nobody confirmed.
+        """
+        if isinstance(self._keys, AsksPerson):
+            self._keys.presence(Spending(amount=amount, currency=currency, payee_name=payee_name))
+
+    def renew_key(self) -> None:
+        """Give this wallet a new key; what the old one holds is not spent from here any more.
+
+        Its certificate and session go with it. Records stay, to be handed in. Hardware destroys
+        the old key, as far as it is at hand.
+        """
+        old = self.raw(b"device_key")
+        handle = self._keys.make_device_key()
+        with self.store.write("new key") as tx:
+            self.guard.begin_again(tx)
+            tx.put("single", b"device_key", handle)
+            for name in (b"certificate", b"session", b"next_sequence"):
+                tx.delete("single", name)
+            for holding in self.holdings():
+                self.put_holding(tx, holding, retired=True)
+        self.signer = self._keys.signer(handle)
+        self.guard.look_again()
+        if old is not None and isinstance(self._keys, DeletesKeys):
+            with suppress(StoreError):  # what cannot be destroyed now is of no use any more
+                self._keys.delete_device_key(old)
 
     # Single values.
 
@@ -114,7 +191,7 @@ class Book:
 
     def root_key(self) -> PublicKey | None:
         raw = self.raw(b"root_key")
-        return None if raw is None else PublicKey.decode(raw)
+        return None if raw is None else PublicKey(raw)
 
     def stored_key_set(self) -> Signed[KeySet] | None:
         envelope = self.raw(b"key_set")
@@ -161,16 +238,27 @@ class Book:
     # Holdings.
 
     def holdings(self, currency: str | None = None) -> list[Holding]:
-        """Pieces of which something is left."""
-        found = [Holding.from_value(row.payload) for row in self.store.rows("holding", flag=1)]
+        """Pieces of which something is left, and whose key is still in use."""
+        rows = self.store.rows("holding", flag=SPENDABLE)
+        found = [Holding.from_value(row.payload) for row in rows]
         return [one for one in found if currency is None or one.currency == currency]
+
+    def retired_holdings(self) -> list[Holding]:
+        """What an earlier key of this wallet holds: it returns by the issuer's settlement.
+
+        It may be less than it looks like: the copy of the file may have forgotten payments.
+        """
+        return [Holding.from_value(row.payload) for row in self.store.rows("holding", flag=RETIRED)]
 
     def holding(self, key: bytes) -> Holding | None:
         value = self.store.get("holding", key)
         return None if value is None else Holding.from_value(value)
 
-    def put_holding(self, tx: StoreTx, holding: Holding) -> None:
-        tx.put("holding", holding.key, holding.to_value(), flag=int(bool(holding.free)))
+    def put_holding(self, tx: StoreTx, holding: Holding, *, retired: bool = False) -> None:
+        flag = RETIRED if retired else SPENDABLE
+        tx.put(
+            "holding", holding.key, holding.to_value(), flag=flag if holding.free else NOTHING_LEFT
+        )
 
     # Exchanges.
 
@@ -215,6 +303,17 @@ class Book:
         """Write a record with how far its upload is."""
         parent = unseal(Transfer, data).body.parent if kind == "transfer" else b""
         tx.put("record", key, [kind, data], flag=flag, link=parent)
+
+    def upload_again(self) -> None:
+        """Mark every record for upload: after the server was put back from a copy of its own.
+
+        What it still has it recognises as duplicates.
+        """
+        with self.store.write("upload again") as tx:
+            for row in self.store.rows("record"):
+                if row.flag != TO_UPLOAD:
+                    kind, data = record_of(row.payload)
+                    self.mark_record(tx, row.key, kind, data, TO_UPLOAD)
 
     def put_transfers(self, tx: StoreTx, transfers: Iterable[Signed[Transfer]]) -> None:
         for transfer in transfers:

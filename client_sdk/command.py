@@ -30,6 +30,8 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "verify-ledger": "Check the ledger's chain and totals.",
     "trial-balance": "Show the trial balance of the ledger.",
     "offline-report": "Show what is outstanding offline.",
+    "offline-policy": "Show and change the limits of offline money.",
+    "offline-fund": "Show the guarantee fund, endow it, take out of it.",
     "demo": "Watch people pay offline, one cheat, and everything settle.",
 }
 EXTRAS: Final[Mapping[str, tuple[str, str]]] = {

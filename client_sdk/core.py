@@ -65,6 +65,8 @@ class Effect(StrEnum):
 
     RESERVE = "reserve"
     """One transaction: take the intervals out of the holdings, fix sequence numbers and times."""
+    WITNESS = "witness"
+    """Tell the witness outside the file that this reservation exists, before anything is signed."""
     SIGN = "sign"
     STORE_BYTES = "store_bytes"
     """The exact bytes that will leave."""
@@ -90,7 +92,11 @@ _PAID_AGAIN: Final = (Effect.SHOW_PAID, Effect.SEND)
 TRANSITIONS: Final[dict[tuple[State, Input], Step]] = {
     # The payer: reserve, sign, store, and only then send. What was sent is sent again unchanged.
     (State.IDLE, Input.CONFIRM): Step(State.LOCKED, (Effect.RESERVE,)),
-    (State.LOCKED, Input.CONTINUE): Step(State.SIGNED, (Effect.SIGN, Effect.STORE_BYTES)),
+    (State.LOCKED, Input.CONTINUE): Step(
+        State.SIGNED, (Effect.WITNESS, Effect.SIGN, Effect.STORE_BYTES)
+    ),
+    # A copy of the wallet that was put back may not sign; the server settles what it had reserved.
+    (State.LOCKED, Input.VERDICT): Step(State.SETTLED, (Effect.SAVE,)),
     (State.SIGNED, Input.HAND_OVER): Step(State.SENT, (Effect.SAVE, Effect.SEND)),
     (State.SIGNED, Input.VERDICT): Step(State.SETTLED, (Effect.SAVE,)),
     (State.SENT, Input.HAND_OVER): Step(State.SENT, _RESEND),
@@ -133,6 +139,7 @@ TRANSITIONS: Final[dict[tuple[State, Input], Step]] = {
     (State.RECEIPTED, Input.CLAIM): Step(State.CLAIMED, (Effect.SAVE,)),
     (State.SPENT, Input.CLAIM): Step(State.CLAIMED, (Effect.SAVE,)),
     (State.CLAIMED, Input.CLAIM): Step(State.CLAIMED),
+    (State.STORED, Input.VERDICT): Step(State.SETTLED, (Effect.SAVE,)),
     (State.RECEIPTED, Input.VERDICT): Step(State.SETTLED, (Effect.SAVE,)),
     (State.SPENT, Input.VERDICT): Step(State.SETTLED, (Effect.SAVE,)),
     (State.CLAIMED, Input.VERDICT): Step(State.SETTLED, (Effect.SAVE,)),

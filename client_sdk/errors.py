@@ -74,6 +74,38 @@ class StoreCorrupt(StoreError):
     )
 
 
+class StoreUnreliable(StoreError):
+    """The disk failed in the middle of reading or writing; what was stored before stays."""
+
+    code = "store_unreliable"
+    retryable = True
+    fix = "Check the disk and try again; what was stored before is intact."
+
+
+class NotAWallet(StoreError):
+    """The file belongs to another program; it was not changed."""
+
+    code = "not_a_wallet"
+    fix = (
+        "Give the path of the wallet file, or another path for a new wallet. If this was the "
+        "wallet, keep a copy of it and enrol a new one: value comes back to your account."
+    )
+
+
+class WalletRestored(StoreError):
+    """The file is an older copy: it may have forgotten what it signed, so its key is done.
+
+    It can be looked at and synchronised. What the key held is credited to the account by the
+    issuer's settlement, at the latest after the vouchers' claim-by time.
+    """
+
+    code = "wallet_restored"
+    fix = (
+        "Run `tallystick wallet enrol` while online: this device gets a new key. What the old one "
+        "held comes to your account by itself after the claim-by date."
+    )
+
+
 class StoreTooNew(StoreError):
     code = "store_too_new"
     fix = "Open it with the newer version that wrote it."
@@ -150,8 +182,8 @@ class LinkClosed(WalletError):
     retryable = True
     fix = "Bring the devices together again and resend; the same bytes are sent."
 
-    def __init__(self, detail: str, *, clean: bool = False) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, *, clean: bool = False, fix: str | None = None) -> None:
+        super().__init__(detail, fix=fix)
         self.clean = clean
 
 
@@ -159,6 +191,13 @@ class MissingExtra(WalletError):
     """An optional package is not installed."""
 
     code = "missing_extra"
+
+
+class NoCamera(WalletError):
+    """There is no camera, it is in use, or it may not be used."""
+
+    code = "no_camera"
+    fix = "Connect a camera, close programs that use it, or give a picture with --qr."
 
 
 class ServerUnavailable(WalletError):

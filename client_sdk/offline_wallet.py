@@ -6,6 +6,7 @@ never reserve the same value.
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from client_sdk.ambient import Clock, Entropy, SystemClock, system_entropy
 from client_sdk.book import Book
 from client_sdk.core import State
-from client_sdk.errors import InvalidAmount, LinkClosed, UnknownExchange, UnreadableMessage
+from client_sdk.errors import InvalidAmount, UnknownExchange, UnreadableMessage
 from client_sdk.flows import meeting
 from client_sdk.flows.engine import Engine
 from client_sdk.flows.evidence import learn_proof
@@ -25,9 +26,9 @@ from client_sdk.keys import KeyProvider, SoftwareKeys
 from client_sdk.money import exponent, parse_currency
 from client_sdk.records import Role
 from client_sdk.store.sqlite import Hook, Store
-from client_sdk.transports import lan
-from client_sdk.transports.base import Link
-from client_sdk.transports.lan import LanListener
+from client_sdk.transports.base import Link, Wire
+from client_sdk.transports.carriers import Dial, connect
+from client_sdk.transports.session import Listener
 from client_sdk.trust import read_message
 from client_sdk.views import Balance, ExchangeView, Incoming, RequestShown, Trust, view_of
 from offline_protocol.cose import Signed, unseal
@@ -53,8 +54,9 @@ class OfflineWallet:
         entropy: Entropy,
         http: "httpx.AsyncBaseTransport | None" = None,
         sleep: "Sleep" = asyncio.sleep,
+        state_folder: Path | None = None,
     ) -> None:
-        self.book = Book(store, keys, clock=clock, entropy=entropy)
+        self.book = Book(store, keys, clock=clock, entropy=entropy, state_folder=state_folder)
         self._engine = Engine(self.book)
         self._payer = Payer(self.book, self._engine)
         self._payee = Payee(self.book, self._engine)
@@ -76,6 +78,7 @@ class OfflineWallet:
         hook: Hook | None = None,
         http: "httpx.AsyncBaseTransport | None" = None,
         sleep: "Sleep" = asyncio.sleep,
+        state_folder: Path | None = None,
     ) -> Self:
         """Make a wallet file and open it; without a path it lives in memory only.
 
@@ -88,6 +91,8 @@ class OfflineWallet:
             hook: called around every durable write, for crash tests.
             http: replaces the network, for tests in one process.
             sleep: waits between tries of a call.
+            state_folder: where the wallet's witness lies, apart from the file and from every
+                backup of it; by default the user's state directory.
 
         Raises:
             WalletExists: a wallet lies there already.
@@ -96,7 +101,15 @@ class OfflineWallet:
         store = Store.create(
             None if path is None else Path(path), provider, entropy=entropy, hook=hook
         )
-        return cls._on(store, provider, clock=clock, entropy=entropy, http=http, sleep=sleep)
+        return cls._on(
+            store,
+            provider,
+            clock=clock,
+            entropy=entropy,
+            http=http,
+            sleep=sleep,
+            state_folder=state_folder,
+        )
 
     @classmethod
     async def open(
@@ -110,6 +123,7 @@ class OfflineWallet:
         hook: Hook | None = None,
         http: "httpx.AsyncBaseTransport | None" = None,
         sleep: "Sleep" = asyncio.sleep,
+        state_folder: Path | None = None,
     ) -> Self:
         """Open a wallet file and finish what an interruption left half done.
 
@@ -123,7 +137,15 @@ class OfflineWallet:
         """
         provider = _provider(passphrase, keys, entropy)
         store = Store.open(Path(path), provider, entropy=entropy, hook=hook)
-        return cls._on(store, provider, clock=clock, entropy=entropy, http=http, sleep=sleep)
+        return cls._on(
+            store,
+            provider,
+            clock=clock,
+            entropy=entropy,
+            http=http,
+            sleep=sleep,
+            state_folder=state_folder,
+        )
 
     @classmethod
     def _on(
@@ -135,10 +157,17 @@ class OfflineWallet:
         entropy: Entropy,
         http: "httpx.AsyncBaseTransport | None",
         sleep: "Sleep",
+        state_folder: Path | None,
     ) -> Self:
         try:
             return cls(
-                store, keys, clock=clock or SystemClock(), entropy=entropy, http=http, sleep=sleep
+                store,
+                keys,
+                clock=clock or SystemClock(),
+                entropy=entropy,
+                http=http,
+                sleep=sleep,
+                state_folder=state_folder,
             )
         except BaseException:
             store.close()
@@ -255,19 +284,38 @@ class OfflineWallet:
         )
 
     async def listen(
-        self, listener: LanListener, request_id: bytes, *, linger_seconds: float = 20.0
+        self,
+        listener: Listener,
+        request_id: bytes,
+        *,
+        linger_seconds: float = 20.0,
+        offer: bool = False,
+        met: Callable[[str], None] | None = None,
     ) -> ExchangeView:
-        """Serve payers on the local network until this request is paid.
+        """Serve payers who come over a carrier until this request is paid.
 
         A payer whose connection breaks can come back; after the payment this waits until the
         payer has said that the receipt arrived, or `linger_seconds` have passed.
+
+        Args:
+            listener: open; its address is in the request.
+            request_id: of the request.
+            linger_seconds: how long to wait after the payment.
+            offer: give the request to anybody who asks for it over this carrier.
+            met: called with the six digits of each payer, to be shown.
 
         Raises:
             UnknownExchange: there is no such request.
             StoreError: the wallet file cannot be written.
         """
         paid = await meeting.listen(
-            self.book, self._payee, listener, request_id, linger_seconds=linger_seconds
+            self.book,
+            self._payee,
+            listener,
+            request_id,
+            linger_seconds=linger_seconds,
+            offer=offer,
+            met=met,
         )
         return view_of(paid)
 
@@ -284,6 +332,27 @@ class OfflineWallet:
             InvalidRequest: a rule about requests is broken.
         """
         return self._payer.inspect(request)
+
+    async def peek(self, wire: Wire) -> RequestView:
+        """Ask a payee who was found without a code what it asks for, and leave.
+
+        Raises:
+            InvalidRequest: a rule about requests is broken.
+            LinkClosed: the payee offers no request.
+        """
+        return await meeting.peek(self._payer, wire)
+
+    async def approach(self, wire: Wire) -> meeting.Approach:
+        """Take the request of a payee who was found without a code, and shake hands for it.
+
+        Before paying with its `frame` and `link`, a person compares the certified name and the six
+        digits with the payee's screen.
+
+        Raises:
+            InvalidRequest: a rule about requests is broken.
+            LinkClosed: the payee offers no request, or another device answered.
+        """
+        return await meeting.approach(self._payer, wire, self.book.entropy)
 
     async def pay(
         self, request: bytes | str, *, amount: int | None = None, link: Link | None = None
@@ -317,8 +386,21 @@ class OfflineWallet:
         """Send the stored bytes of a payment over a link and wait for the answer."""
         return view_of(await meeting.deliver(self._payer, exchange_id, link))
 
-    async def deliver(self, exchange_id: bytes) -> ExchangeView:
-        """Connect to where the payee of a payment listens, send the stored bytes, and wait.
+    async def deliver(
+        self,
+        exchange_id: bytes,
+        *,
+        first: Sequence[str] = (),
+        dials: Mapping[str, Dial] | None = None,
+        met: Callable[[str], None] | None = None,
+    ) -> ExchangeView:
+        """Connect to where the payee of a payment waits, send the stored bytes, and wait.
+
+        Args:
+            exchange_id: of the payment.
+            first: addresses to try before those that the request names.
+            dials: carriers by scheme, for those that need settings of this device.
+            met: called with the six digits of the session, to be shown.
 
         Raises:
             UnknownExchange: this is no payment of this wallet.
@@ -328,28 +410,19 @@ class OfflineWallet:
         if payment.role is not Role.PAY:
             raise UnknownExchange("This is no payment to hand over.")
         request = unseal(PaymentRequest, payment.request).body
-        failure = LinkClosed("The request names no address in the local network.")
-        for address in request.transports:
-            if not address.startswith(lan.SCHEME):
-                continue
-            try:
-                link = await lan.connect(
-                    address,
-                    request_id=request.request_id,
-                    session_key=request.session_key,
-                    entropy=self.book.entropy,
-                )
-            except lan.InvalidAddress as error:
-                failure = LinkClosed(f"The request names an address that is none: {error.detail}")
-                continue
-            except LinkClosed as error:
-                failure = error
-                continue
-            try:
-                return await self.resend(exchange_id, link)
-            finally:
-                link.abort()
-        raise failure
+        link = await connect(
+            dict.fromkeys([*first, *request.transports]),
+            request_id=request.request_id,
+            session_key=request.session_key,
+            entropy=self.book.entropy,
+            dials=dials,
+        )
+        try:
+            if met is not None:
+                met(link.code)
+            return await self.resend(exchange_id, link)
+        finally:
+            link.abort()
 
     async def unconfirmed(self) -> list[ExchangeView]:
         """Payments that were sent, or are ready to be, and are not confirmed."""
@@ -363,7 +436,11 @@ class OfflineWallet:
         sums: dict[str, Counter[str]] = defaultdict(Counter)
         for holding in self.book.holdings():
             kind = "spendable" if holding.spend_by >= now else "expired"
+            kind = "returning" if self.restored else kind
             sums[holding.currency][kind] += holding.free_amount
+        for holding in self.book.retired_holdings():
+            if holding.claim_by >= now:  # from then on it is on the account
+                sums[holding.currency]["returning"] += holding.free_amount
         for exchange in self.book.exchanges(only_open=True):
             if exchange.role is Role.PAY and exchange.state is not State.ACKED:
                 sums[exchange.currency]["unconfirmed"] += exchange.amount
@@ -415,6 +492,12 @@ class OfflineWallet:
     def key_id(self) -> bytes:
         """Id of this device's key."""
         return self.book.signer.public_key.id
+
+    @property
+    def restored(self) -> bool:
+        """Whether this file is an old copy: it can be looked at and synchronised, and signs
+        nothing until `enrol` gives it a new key."""
+        return self.book.guard.restored
 
     async def signed_transfers(self) -> list[Signed[Transfer]]:
         """Every transfer that this device has ever signed."""

@@ -25,6 +25,7 @@ from client_sdk.flows.trusting import (
     keep_voucher,
 )
 from client_sdk.keys import SoftwareKeys
+from client_sdk.store.witness import FileWitness
 from client_sdk.wallet import Wallet
 from offline_protocol.certificates import (
     Assurance,
@@ -73,9 +74,27 @@ class SeededEntropy:
         return hashlib.shake_256(label).digest(length)
 
 
-def quick_keys(passphrase: str = "", *, entropy: Entropy) -> SoftwareKeys:
-    """Software keys whose passphrase costs next to nothing to try: for tests only."""
-    return SoftwareKeys(passphrase, entropy=entropy, iterations=1, memory_bytes=8192)
+class QuickKeys(SoftwareKeys):
+    """Software keys whose passphrase costs next to nothing to try: for tests only.
+
+    Without a folder for the witness a test may copy wallet files as it likes: an old copy is not
+    noticed, and can convict its key.
+    """
+
+    def __init__(self, passphrase: str, *, entropy: Entropy, witness_folder: Path | None) -> None:
+        super().__init__(passphrase, entropy=entropy, iterations=1, memory_bytes=8192)
+        self._witness_folder = witness_folder
+
+    def witness(self, install: bytes) -> FileWitness | None:
+        folder = self._witness_folder
+        return None if folder is None else FileWitness(folder, install)
+
+
+def quick_keys(
+    passphrase: str = "", *, entropy: Entropy, witness_folder: Path | None = None
+) -> QuickKeys:
+    """See `QuickKeys`."""
+    return QuickKeys(passphrase, entropy=entropy, witness_folder=witness_folder)
 
 
 class Issuer:
@@ -176,7 +195,7 @@ class Issuer:
         """Give a wallet what enrolling and loading would: trust, a certificate, vouchers."""
         book = wallet.book
         with book.store.write("issuer") as tx:
-            tx.put("single", b"root_key", self.root.public_key.encode())
+            tx.put("single", b"root_key", self.root.public_key.raw)
             keep_key_set(book, tx, self.key_set)
         key = book.signer.public_key
         certificate = self.certificate(key, now=now, name=name, limits=limits)

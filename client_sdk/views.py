@@ -123,6 +123,8 @@ class Balance:
         expired: held, but past spend-by; the next sync hands it in.
         unconfirmed: signed away and not confirmed by the payee.
         claimed: handed in, or about to be, and not settled.
+        returning: held by a key that may not sign any more, because the file was put back from an
+            old copy; it, or what is left of it, is credited to the account after claim-by.
     """
 
     currency: str
@@ -130,6 +132,7 @@ class Balance:
     expired: int = 0
     unconfirmed: int = 0
     claimed: int = 0
+    returning: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

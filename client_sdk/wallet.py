@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from client_sdk.errors import NotEnrolled
 from client_sdk.flows.claiming import Claimer, ClaimPolicy
 from client_sdk.flows.online import Load, Online, OnlineBalance, Profile, TopUp
+from client_sdk.flows.recovery import recover
 from client_sdk.flows.syncing import Syncer, SyncReport
 from client_sdk.money import parse_currency
 from client_sdk.offline_wallet import OfflineWallet
@@ -34,6 +35,9 @@ class Wallet(OfflineWallet):
     ) -> Profile:
         """Sign in, bind this device's key to the account, and fetch what working offline needs.
 
+        A wallet whose file was put back from an old copy gets a new key first. What the old key
+        held is credited to the account after the vouchers' claim-by time.
+
         Args:
             server: address of the server, such as "https://pay.example".
             username: username, phone number or e-mail address.
@@ -48,6 +52,8 @@ class Wallet(OfflineWallet):
             IssuerRefused: the root key is another than pinned or given.
         """
         async with self._online_work:
+            if self.restored:
+                self.book.renew_key()
             api = self._connect_to(server)
             try:
                 profile = await Online(self.book, api).enrol(
@@ -105,6 +111,7 @@ class Wallet(OfflineWallet):
     async def _sync(self, claim: Callable[[Claimer], list[Exchange]]) -> SyncReport:
         """Sync; claims come only after the server was reached: without it they would be locked."""
         async with self._online_work:
+            recover(self.book, self._engine, self._payee)  # what a full disk stopped
             api, claimer = self._server(), Claimer(self.book, self._engine)
             await Online(self.book, api).finish_pending()
             syncer = Syncer(self.book, self._engine, self._payer, api)

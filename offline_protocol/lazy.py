@@ -4,30 +4,25 @@
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
-Value = TypeVar("Value")
+if TYPE_CHECKING:
+    lazy = property
+else:
 
+    class lazy:  # noqa: N801 -- used like `property`
+        """Like `functools.cached_property`; two threads may both work it out, to the same value."""
 
-class lazy(Generic[Value]):  # noqa: N801 -- used like `property`
-    """Like `functools.cached_property`; two threads may both work it out, to the same value."""
+        def __init__(self, work_out: Callable[[Any], Any]) -> None:
+            self._work_out = work_out
+            self.__doc__ = work_out.__doc__
 
-    def __init__(self, work_out: Callable[[Any], Value]) -> None:
-        self._work_out = work_out
-        self.__doc__ = work_out.__doc__
+        def __set_name__(self, _: type, name: str) -> None:
+            self._name = name
 
-    def __set_name__(self, _: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, instance: None, _: type) -> "lazy[Value]": ...
-
-    @overload
-    def __get__(self, instance: object, _: type) -> Value: ...
-
-    def __get__(self, instance: object | None, _: type) -> "lazy[Value] | Value":
-        if instance is None:
-            return self
-        # From now on the value itself is found first.
-        value = vars(instance)[self._name] = self._work_out(instance)
-        return value
+        def __get__(self, instance: object, _: type) -> Any:
+            if instance is None:
+                return self
+            # From now on the value itself is found first.
+            value = vars(instance)[self._name] = self._work_out(instance)
+            return value

@@ -30,6 +30,11 @@ from server.master_key import load_vault
 from server.migrations import is_current, migrate
 from server.offline import IssuerKeys, load_issuer_keys, make_issuer_keys
 from server.offline.controllers import OFFLINE_ROUTES
+from server.offline.dispute_controllers import DISPUTE_ROUTES
+from server.offline.own_controllers import OWN_ROUTES
+from server.offline.policy_controllers import POLICY_ROUTES
+from server.offline.risk_controllers import RISK_ROUTES
+from server.offline.trust_controllers import TRUST_ROUTES
 from server.payments import CardGateway, SandboxGateway
 from server.payments.controllers import PAYMENT_ROUTES
 from server.settings import Settings
@@ -95,6 +100,11 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
             *IDENTITY_ROUTES,
             *PAYMENT_ROUTES,
             *OFFLINE_ROUTES,
+            *OWN_ROUTES,
+            *POLICY_ROUTES,
+            *DISPUTE_ROUTES,
+            *RISK_ROUTES,
+            *TRUST_ROUTES,
             show_asset,
         ],
         lifespan=[lifespan],

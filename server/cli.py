@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from server.kit.unit_of_work import Tx, UnitOfWork
     from server.offline import IssuerKeys
     from server.settings import Settings
@@ -327,12 +329,164 @@ def keys_show(*, as_json: bool) -> None:
         click.echo(json.dumps(rows))
         return
     for name, value in rows.items():
-        click.echo(f"{name}: {value}")
+        for line in value if isinstance(value, list) else [value]:
+            click.echo(f"{name}: {line}")
+
+
+def _ceremony(work: "Callable[[], T]") -> "T":
+    """Do one step of a ceremony; a refusal ends the command with its text."""
+    from server.offline import CeremonyRefused
+
+    try:
+        return work()
+    except CeremonyRefused as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.strerror}: {error.filename}.")
+
+
+@keys.command("export-root")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.password_option("--passphrase", help="Seals the file. Asked for when left out.")
+def keys_export_root(file: Path, passphrase: str) -> None:
+    """Move the root key out of the server into a file that a passphrase seals.
+
+    Keep the file on a machine without a network, and a second copy elsewhere. Serving goes on
+    without it; only `keys sign` needs it.
+
+    \b
+    Example:
+      tallystick keys export-root /media/stick/root.json
+    """
+    from server.kit.clock import SystemClock
+    from server.kit.ids import SystemIds
+    from server.master_key import load_vault
+    from server.offline import ceremony
+
+    chosen = _settings()
+    root = _ceremony(
+        lambda: ceremony.export_root(
+            chosen.keys_dir,
+            load_vault(chosen),
+            file,
+            passphrase,
+            ids=SystemIds(SystemClock()),
+        )
+    )
+    click.echo(f"The root key {root.id.hex()} is in {file} and not on this server any more.")
+
+
+@keys.command("propose")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--issue", "uses", flag_value="issue", default=True, help="A new issuing key.")
+@click.option("--settle", "uses", flag_value="settle", help="A new settling key.")
+@click.option("--both", "uses", flag_value="both", help="One of each.")
+@click.option("--none", "uses", flag_value="none", help="No new key, only ends (see --end).")
+@click.option("--begins-in", "begins_days", default=7.0, show_default=True, help="Days from now.")
+@click.option("--years", default=2.0, show_default=True, help="How long the new keys serve.")
+@click.option("--end", "ends", multiple=True, metavar="KID", help="A stolen key that ends now.")
+def keys_propose(
+    file: Path, uses: str, begins_days: float, years: float, ends: tuple[str, ...]
+) -> None:
+    """Make new keys and write the key set that lists them, to be signed by the root key.
+
+    \b
+    Example:
+      tallystick keys propose rotation.keyset
+      tallystick keys sign rotation.keyset --root /media/stick/root.json --out signed.keyset
+      tallystick keys accept signed.keyset
+    """
+    from offline_protocol import KeyUse
+    from server.kit.clock import SystemClock
+    from server.kit.ids import SystemIds
+    from server.master_key import load_vault
+    from server.offline import ceremony, log_head
+
+    chosen, clock = _settings(), SystemClock()
+    now = int(clock.now().timestamp())
+    head = _read(lambda tx: log_head(tx, chosen.tenant))
+    made = {"issue": ["issue"], "settle": ["settle"], "both": ["issue", "settle"], "none": []}[uses]
+    try:
+        ended = [bytes.fromhex(kid) for kid in ends]
+    except ValueError:
+        _fail("A kid is written in hexadecimal digits, as `tallystick keys show` prints it.")
+    proposal = _ceremony(
+        lambda: ceremony.propose(
+            chosen.keys_dir,
+            load_vault(chosen),
+            _load_issuer_keys(chosen),
+            ids=SystemIds(clock),
+            uses=[KeyUse(use) for use in made],
+            now=now,
+            begins=now + int(begins_days * 86_400),
+            life_s=int(years * 365 * 86_400),
+            ends=ended,
+            log=head,
+        )
+    )
+    _ceremony(lambda: file.write_bytes(proposal.payload))
+    for line in ceremony.describe(proposal):
+        click.echo(line)
+    click.echo(f"Carry {file} to the machine with the root key: tallystick keys sign {file}")
+
+
+@keys.command("sign")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--root",
+    "root_file",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The file that `keys export-root` wrote.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Signed set."
+)
+@click.password_option("--passphrase", confirmation_prompt=False, help="Opens the root file.")
+@click.option("--yes", is_flag=True, help="Do not ask whether the set is the right one.")
+def keys_sign(file: Path, root_file: Path, out: Path, passphrase: str, *, yes: bool) -> None:
+    """Sign a proposed key set with the root key. Needs no network, database or settings.
+
+    \b
+    Example:
+      tallystick keys sign rotation.keyset --root root.json --out signed.keyset
+    """
+    from server.offline import ceremony
+
+    proposal = _ceremony(lambda: ceremony.read_proposal(file.read_bytes()))
+    for line in ceremony.describe(proposal):
+        click.echo(line)
+    if not yes:
+        click.confirm("Compare this with what the server printed. Sign it?", abort=True)
+    root = _ceremony(lambda: ceremony.open_root(root_file.read_bytes(), passphrase))
+    _ceremony(lambda: out.write_bytes(ceremony.sign(proposal, root)))
+    click.echo(f"Signed by root key {root.public_key.id.hex()}. Carry {out} to the server.")
+
+
+@keys.command("accept")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def keys_accept(file: Path) -> None:
+    """Put a signed key set in the place of the old one. Restart the server afterwards.
+
+    \b
+    Example:
+      tallystick keys accept signed.keyset
+    """
+    from server.offline import ceremony
+
+    chosen = _settings()
+    current = _load_issuer_keys(chosen)
+    signed = _ceremony(lambda: ceremony.accept(chosen.keys_dir, current, file.read_bytes()))
+    for line in ceremony.describe(signed.body):
+        click.echo(line)
+    click.echo("Restart the server: devices get the new set at their next sync.")
 
 
 @click.command()
 @click.argument("username")
-@click.argument("role", type=click.Choice(["user", "merchant", "support", "compliance", "admin"]))
+@click.argument(
+    "role", type=click.Choice(["user", "merchant", "support", "compliance", "risk", "admin"])
+)
 def role(username: str, role: str) -> None:
     """Give a person a role. It holds from their next call on.
 
@@ -419,3 +573,98 @@ def offline_report(*, as_json: bool) -> None:
     click.echo(json.dumps(report.as_json()) if as_json else report.as_text())
     if not report.adds_up:
         raise SystemExit(1)
+
+
+@click.group("offline-policy")
+def offline_policy() -> None:
+    """Show and change the rules of offline money, also while no server is running."""
+
+
+@offline_policy.command("show")
+@click.option("--versions", is_flag=True, help="List every version that was stored instead.")
+def offline_policy_show(*, versions: bool) -> None:
+    """Print the policy that holds now, as the JSON that `set` takes.
+
+    \b
+    Example:
+      tallystick offline-policy show > policy.json
+    """
+    from server.offline.policy_commands import policy_json, version_lines
+
+    tenant = _settings().tenant
+    if versions:
+        for line in _read(lambda tx: version_lines(tx, tenant)):
+            click.echo(line)
+        return
+    click.echo(_read(lambda tx: policy_json(tx, tenant)))
+
+
+@offline_policy.command("set")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--reason", required=True, help="Why; it is kept for ever.")
+@click.option(
+    "--at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d"]),
+    help="From when on it holds (UTC); now when left out.",
+)
+def offline_policy_set(file: Path, reason: str, at: "datetime | None") -> None:
+    """Store a new version of the whole policy, from a JSON file.
+
+    \b
+    Example:
+      tallystick offline-policy set policy.json --reason "holiday season" --at 2026-12-01
+    """
+    from server.offline.policy_commands import set_policy
+
+    tenant, document = _settings().tenant, file.read_bytes()
+    version = _with_database(
+        lambda uow: uow.run(
+            lambda tx: set_policy(tx, tenant, document, reason=reason, effective_at=at)
+        )
+    )
+    click.echo(f"Version {version.number} holds from {version.effective_at:%Y-%m-%d %H:%M} UTC on.")
+
+
+@click.group("offline-fund")
+def offline_fund() -> None:
+    """Show the guarantee fund, put money into it, take some out."""
+
+
+@offline_fund.command("show")
+@_as_json
+def offline_fund_show(*, as_json: bool) -> None:
+    """Print balance, promises and what is free, by currency."""
+    from server.offline.fund_commands import fund_rows, fund_text
+
+    tenant = _settings().tenant
+    rows = _read(lambda tx: fund_rows(tx, tenant))
+    click.echo(json.dumps(rows) if as_json else fund_text(rows))
+
+
+def _fund_command(name: str, sign: int, what: str) -> click.Command:
+    @click.argument("amount")
+    @click.argument("currency")
+    @click.option("--reason", required=True, help="Why; it is kept for ever.")
+    @click.option("--key", required=True, help="A name for this movement: it happens once.")
+    def command(amount: str, currency: str, reason: str, key: str) -> None:
+        from server.offline.fund_commands import change_fund
+
+        tenant = _settings().tenant
+        state = _with_database(
+            lambda uow: change_fund(
+                uow, tenant, amount=amount, currency=currency, sign=sign, reason=reason, key=key
+            )
+        )
+        click.echo(state)
+
+    command.__doc__ = f"""{what}, once for each key.
+
+    \b
+    Example:
+      tallystick offline-fund {name} 5000.00 EUR --reason "board of 3 March" --key 2026-03
+    """
+    return offline_fund.command(name)(command)
+
+
+_fund_command("endow", 1, "Put owners' money into the guarantee fund")
+_fund_command("withdraw", -1, "Take money out of the guarantee fund; never what it has promised")

@@ -13,7 +13,7 @@ from server.kit.messaging import MessageSender, deliver_messages
 from server.kit.telemetry import get_logger
 from server.kit.unit_of_work import UnitOfWork
 from server.ledger import expire_holds, seal_once
-from server.offline import IssuerKeys, close_due_roots
+from server.offline import IssuerKeys, check_books_daily, close_due_roots, keep_revocations
 from server.payments import CardGateway, resume_top_ups
 from server.settings import Settings
 
@@ -40,6 +40,8 @@ class Background:
             "deliver_messages": lambda: deliver_messages(uow, messages, vault),
             "resume_top_ups": lambda: resume_top_ups(uow, cards, tenant=settings.tenant),
             "close_due_roots": lambda: close_due_roots(uow),
+            "check_offline_books": lambda: check_books_daily(uow, settings.tenant),
+            "keep_revocations": lambda: keep_revocations(uow, tenant=settings.tenant),
             "expire_holds": lambda: expire_holds(uow, tenant=settings.tenant),
             "seal_ledger": lambda: seal_once(
                 uow, issuer_keys.checkpoint_signer, tenant=settings.tenant

@@ -1,7 +1,7 @@
 """DPoP proofs (RFC 9449) made with the device key.
 
-A proof is a small signed JWT (EdDSA, RFC 8037) over method, address, time, access token and, as
-the claim `bh`, the SHA-256 of the request body, so that a captured request cannot be altered.
+A proof is a small signed JWT (EdDSA or ES256) over method, address, time, access token and, as the
+claim `bh`, the SHA-256 of the request body, so that a captured request cannot be altered.
 """
 
 import hashlib
@@ -11,9 +11,12 @@ from typing import Final
 
 from client_sdk.ambient import Entropy
 from client_sdk.api.encoding import to_text
-from offline_protocol.keys import Signer
+from offline_protocol.algorithms import Algorithm
+from offline_protocol.keys import PublicKey, Signer
 
 JTI_BYTES: Final = 16
+PART_BYTES: Final = 32
+SIGNED_AS: Final = {Algorithm.ED25519: "EdDSA", Algorithm.ESP256: "ES256"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,15 @@ class Session:
     bound: bool
 
 
-def json_web_key(signer: Signer) -> dict[str, str]:
-    return {"crv": "Ed25519", "kty": "OKP", "x": to_text(signer.public_key.raw)}
+def json_web_key(key: PublicKey) -> dict[str, str]:
+    """The public members of a key (RFC 8037 section 2, RFC 7518 section 6.2)."""
+    if key.algorithm is Algorithm.ED25519:
+        return {"crv": "Ed25519", "kty": "OKP", "x": to_text(key.raw)}
+    from offline_protocol import p256  # noqa: PLC0415 -- needs the extra, which such a key has
+
+    numbers = p256.load(key.raw).public_numbers()
+    x, y = (to_text(part.to_bytes(PART_BYTES, "big")) for part in (numbers.x, numbers.y))
+    return {"crv": "P-256", "kty": "EC", "x": x, "y": y}
 
 
 def make_proof(
@@ -52,7 +62,8 @@ def make_proof(
         now: Unix seconds as the server sees them.
         entropy: source of the proof's unique id.
     """
-    header = {"alg": "EdDSA", "jwk": json_web_key(signer), "typ": "dpop+jwt"}
+    key = signer.public_key
+    header = {"alg": SIGNED_AS[key.algorithm], "jwk": json_web_key(key), "typ": "dpop+jwt"}
     claims: dict[str, str | int] = {
         "bh": to_text(hashlib.sha256(body).digest()),
         "htm": method,

@@ -47,7 +47,7 @@ class Claimer:
     def claim_by_policy(self) -> list[Exchange]:
         """Sign and store claims for what the policy names; a sync hands them in."""
         policy, now = self.policy, self._book.now()
-        if policy is ClaimPolicy.NOTHING:
+        if policy is ClaimPolicy.NOTHING or self._book.guard.restored:
             return []
         due = [
             one
@@ -62,7 +62,9 @@ class Claimer:
 
         Raises:
             InsufficientFunds: less than the amount is held.
+            WalletRestored: this file is an old copy and signs nothing.
         """
+        self._book.guard.require_whole()
         held = [one for one in self._book.holdings(currency) if self._claimable(one)]
         if not held:
             raise InsufficientFunds(f"No {currency} is held offline.")
@@ -95,7 +97,7 @@ class Claimer:
         now = self._book.now()
         number = self._book.number(b"next_sequence", FIRST_SEQUENCE)
         exchange = Exchange(
-            id=CLAIM_PREFIX + number.to_bytes(8, "big"),
+            id=CLAIM_PREFIX + self._book.signer.public_key.kid + number.to_bytes(8, "big"),
             role=Role.CLAIM,
             state=State.IDLE,
             currency=currency,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from client_sdk.book import FIRST_SEQUENCE, Book
-from client_sdk.core import Effect, Input, step
-from client_sdk.errors import NotEnrolled
+from client_sdk.core import Effect, Input, State, step
+from client_sdk.errors import ExchangeStateError, NotEnrolled
 from client_sdk.holdings import Interval, subtract
 from client_sdk.records import Draft, Exchange, Holding, Role, Source
 from client_sdk.store.sqlite import StoreTx
@@ -72,6 +72,7 @@ class Engine:
         self._book = book
         self._writers: dict[Effect, Callable[[Exchange, Work], Exchange]] = {
             Effect.RESERVE: self._reserve,
+            Effect.WITNESS: self._witness,
             Effect.SIGN: self._sign,
             Effect.STORE_BYTES: self._store_bytes,
             Effect.SAVE: self._save,
@@ -85,6 +86,7 @@ class Engine:
 
         Raises:
             ExchangeStateError: it cannot happen in this state; nothing was changed.
+            WalletRestored: it would sign, and this file has forgotten what it signed.
             StoreError: a write failed; the exchange is what was last written.
         """
         target = step(exchange.state, happened)
@@ -111,6 +113,7 @@ class Engine:
         certificate = self._book.stored_certificate()
         if certificate is None:
             raise NotEnrolled("This wallet has no device certificate yet.")
+        self._book.guard.prepare()
         with self._book.store.write("reserve") as tx:
             return self._reserve_within(tx, exchange, work, certificate.envelope)
 
@@ -144,6 +147,7 @@ class Engine:
             vouchers=tuple(sorted({holding.voucher for holding in touched.values()})),
         )
         tx.put("single", b"next_sequence", sequence + len(drafts))
+        book.guard.count(tx)
         for holding in touched.values():
             book.put_holding(tx, holding)
         self._mark_sources(tx, locked, {holding.exchange for holding in touched.values()})
@@ -156,12 +160,21 @@ class Engine:
             source = self._book.find_exchange(exchange_id)
             if source is None or source.role is not Role.RECEIVE:
                 continue
+            if source.state is State.STORED and outgoing.role is not Role.RETURN:
+                raise ExchangeStateError(
+                    "The payment that brought this value is not answered yet.",
+                    fix="Free some space and open the wallet again; then it is.",
+                )
             state = step(source.state, _SOURCE_INPUT[outgoing.role]).state
             undone_by = outgoing.id if outgoing.role is Role.RETURN else source.undone_by
             moved = replace(
                 source, state=state, undone_by=undone_by, updated_at=outgoing.updated_at
             )
             self._book.put_exchange(tx, moved)
+
+    def _witness(self, exchange: Exchange, _: Work) -> Exchange:
+        self._book.guard.confirm()
+        return exchange
 
     def _sign(self, exchange: Exchange, work: Work) -> Exchange:
         if exchange.role is Role.RECEIVE:
@@ -242,7 +255,10 @@ class Engine:
         for chain in payment.chains:
             self._book.put_chain(tx, chain)
             if self._book.holding(chain.tip_id) is None:
-                self._book.put_holding(tx, holding_of(chain, source, exchange.id))
+                # A payment that an earlier key made may be returned, to that key.
+                retired = not self._book.owns(chain.owner)
+                holding = holding_of(chain, source, exchange.id)
+                self._book.put_holding(tx, holding, retired=retired)
 
 
 def holding_of(chain: Chain, source: Source, exchange_id: bytes) -> Holding:

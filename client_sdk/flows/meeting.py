@@ -7,23 +7,81 @@ bytes on the next one; the payee gives the same answer again.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
+from client_sdk.ambient import Entropy
 from client_sdk.book import Book
 from client_sdk.core import UNCONFIRMED, State
 from client_sdk.errors import LinkClosed, StoreError, WalletError
-from client_sdk.flows.paying import Payer
+from client_sdk.flows.paying import Payer, RequestView
 from client_sdk.flows.receiving import Payee
 from client_sdk.records import Exchange
-from client_sdk.transports.base import Link
-from client_sdk.transports.lan import LanLink, LanListener
+from client_sdk.transports.base import Link, Wire
+from client_sdk.transports.session import (
+    Listener,
+    SecureLink,
+    aborting,
+    ask_request,
+    read_greeting,
+    shake,
+)
 from client_sdk.trust import read_message
 from offline_protocol.errors import ProtocolError
 from offline_protocol.frames import FrameKind, Refusal, pack
 
 ANSWERS_MAX: Final = 8
 """Messages read while waiting for a receipt; who sends more nonsense than this is left."""
+
+
+@dataclass(frozen=True)
+class Approach:
+    """A payee who was found without a code: its request, and the link to it.
+
+    Nothing but the certified name and the six digits says whose request this is. A person compares
+    both with the payee's screen before paying.
+    """
+
+    frame: bytes
+    request: RequestView
+    link: SecureLink
+
+
+async def peek(payer: Payer, wire: Wire) -> RequestView:
+    """Ask the payee at the other end of a new wire what it asks for, and leave.
+
+    Raises:
+        InvalidRequest: a rule about requests is broken.
+        UnreadableMessage: what came is no request.
+        LinkClosed: the wire has ended, or the payee offers no request.
+    """
+    try:
+        await read_greeting(wire)
+        return payer.inspect(await ask_request(wire))
+    finally:
+        wire.abort()
+
+
+async def approach(payer: Payer, wire: Wire, entropy: Entropy) -> Approach:
+    """Ask the payee at the other end of a new wire for its request and shake hands for it.
+
+    Raises:
+        InvalidRequest: a rule about requests is broken.
+        UnreadableMessage: what came is no request.
+        LinkClosed: the wire has ended, the payee offers no request, or another device answered.
+    """
+    with aborting(wire):
+        greeting = await read_greeting(wire)
+        frame = await ask_request(wire)
+        request = payer.inspect(frame)
+    link = await shake(
+        wire,
+        greeting,
+        request_id=request.request_id,
+        session_key=request.session_key,
+        entropy=entropy,
+    )
+    return Approach(frame, request, link)
 
 
 async def deliver(payer: Payer, exchange_id: bytes, link: Link) -> Exchange:
@@ -108,12 +166,23 @@ def answer(payee: Payee, message: bytes) -> bytes:
 async def listen(
     book: Book,
     payee: Payee,
-    listener: LanListener,
+    listener: Listener,
     request_id: bytes,
     *,
     linger_seconds: float,
+    offer: bool = False,
+    met: Callable[[str], None] | None = None,
 ) -> Exchange:
     """Serve payers of one request until it is paid, and a little longer for the receipt's sake.
+
+    Args:
+        book: of this wallet.
+        payee: this device.
+        listener: open; its address is in the request.
+        request_id: of the request.
+        linger_seconds: how long to wait for the payer's goodbye after the payment.
+        offer: give the request to anybody who asks for it over the listener's carrier.
+        met: called with the six digits of each payer that has shaken hands.
 
     Raises:
         UnknownExchange: there is no such request.
@@ -127,19 +196,32 @@ async def listen(
         if book.exchange(request_id).state is not State.SHOWN and not paid.done():
             paid.set_result(None)
 
-    async def attend(link: LanLink) -> None:
+    async def attend(link: SecureLink) -> None:
+        answers = 0
+
+        def answered() -> None:
+            nonlocal answers
+            answers += 1
+            look()
+
+        if met is not None:
+            met(link.code)
         try:
-            said_goodbye = await serve(payee, link, look)
+            said_goodbye = await serve(payee, link, answered)
         except StoreError as error:
             if not paid.done():
                 paid.set_exception(error)
             return
-        if said_goodbye and paid.done():
+        if said_goodbye and answers and paid.done():
             finished.set()
 
     look()
     listener.attend(
-        attend, request_id=request_id, secret=asked.session_secret, entropy=book.entropy
+        attend,
+        request_id=request_id,
+        secret=asked.session_secret,
+        entropy=book.entropy,
+        offered=payee.request_frame(request_id) if offer else None,
     )
     await paid
     with suppress(TimeoutError):

@@ -121,7 +121,7 @@ class Online:
             "/v1/devices",
             {
                 "name": device_name,
-                "public_key": to_text(signer.public_key.encode()),
+                "public_key": to_text(signer.public_key.raw),
                 "challenge": to_text(challenge),
                 "proof": to_text(proof),
             },
@@ -157,13 +157,13 @@ class Online:
     async def _pin_issuer(self, given: bytes | None) -> None:
         answer = await self._api.get("/v1/offline/key-set", public=True)
         with refusing(IssuerRefused):
-            offered = PublicKey.decode(bytes_of(answer, "root_key"))
+            offered = PublicKey(bytes_of(answer, "root_key"))
         pinned = self._book.root_key()
         if offered.id != (given or offered.id) or offered != (pinned or offered):
             raise IssuerRefused("The server shows another root key than expected.")
         signed = check_key_set(self._book, bytes_of(answer, "key_set"), offered)
         with self._book.store.write("issuer") as tx:
-            tx.put("single", b"root_key", offered.encode())
+            tx.put("single", b"root_key", offered.raw)
             keep_key_set(self._book, tx, signed)
 
     async def top_up(self, amount: int, currency: str, card: str) -> TopUp:

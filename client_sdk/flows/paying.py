@@ -7,6 +7,7 @@ from typing import Final
 from client_sdk.book import Book
 from client_sdk.core import UNCONFIRMED, Input, State
 from client_sdk.errors import (
+    ExchangeStateError,
     InsufficientFunds,
     InvalidAmount,
     InvalidRequest,
@@ -85,16 +86,17 @@ class Payer:
             InsufficientFunds: what can be spent offline does not reach the amount.
             LimitExceeded: certificate or vouchers cap what may be paid at once.
             CertificateExpired: this device has to go online first.
+            WalletRestored: this file is an old copy and signs nothing.
+            PersonRefused: the key provider asked for the person, who did not confirm.
         """
         known = self._known(request)
-        if known is not None and known.state is State.LOCKED:
-            return self._engine.apply(known, Input.CONTINUE).exchange  # a full disk stopped it
         if known is not None:
-            return known
+            return self._continued(known)
+        self._book.guard.require_whole()
         signed = self._verified(request)
         body = signed.body
         certificate = self._book.certificate()
-        if body.payee == self._book.signer.public_key:
+        if self._book.owns(body.payee):
             raise InvalidRequest("This request is your own.", code="own_request")
         if self._book.now() > body.expires_at:
             raise InvalidRequest(
@@ -125,6 +127,7 @@ class Payer:
         planned = tuple(
             Planned(pick.holding, pick.interval, body.payee, body.request_id) for pick in picks
         )
+        self._book.ask_person(asked, exchange.currency, exchange.peer_name)
         locked = self._engine.apply(exchange, Input.CONFIRM, Work(planned=planned)).exchange
         return self._engine.apply(locked, Input.CONTINUE).exchange
 
@@ -133,15 +136,27 @@ class Payer:
 
         Raises:
             UnknownExchange: it is no payment and no return.
+            ExchangeStateError: it was reserved by an older key or an old copy, and never signed.
         """
         exchange = self._book.exchange(exchange_id)
         if exchange.role not in FRAMES:
             raise UnknownExchange("This is no payment to hand over.")
+        exchange = self._continued(exchange)
+        frame = self._book.message_out(exchange_id)
+        if frame is None:
+            raise ExchangeStateError(
+                "This was reserved and never signed here.",
+                fix="Nothing can be shown for it; the issuer settles it after claim-by.",
+            )
         if exchange.state is not State.RETURNED:
             exchange = self._engine.apply(exchange, Input.HAND_OVER).exchange
-        frame = self._book.message_out(exchange_id)
-        assert frame is not None, "bytes are stored before the state says that they may leave"
         return exchange, frame
+
+    def _continued(self, exchange: Exchange) -> Exchange:
+        """Sign what a full disk or a missing key stopped after its reservation."""
+        if exchange.state is State.LOCKED and self._book.may_sign(exchange):
+            return self._engine.apply(exchange, Input.CONTINUE).exchange
+        return exchange
 
     def link_lost(self, exchange_id: bytes, refusal: str = "") -> Exchange:
         """A connection ended: sent, not confirmed, unless the answer came by another way.
@@ -159,8 +174,9 @@ class Payer:
         """Payments that left, or are ready to, and that nobody has confirmed."""
         return [
             one
-            for one in self._book.exchanges(only_open=True)
-            if one.role is Role.PAY and one.state in UNCONFIRMED
+            for one in self._book.exchanges(role=Role.PAY, only_open=True)
+            if one.state in UNCONFIRMED
+            or (one.state is State.LOCKED and self._book.may_sign(one))
         ]
 
     def take_receipt(self, message: bytes | str) -> Exchange:

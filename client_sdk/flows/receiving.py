@@ -87,7 +87,9 @@ class Payee:
             InvalidRequest: amount, memo or transports cannot stand in a request.
             CertificateExpired: this device has to go online first.
             LimitExceeded: with this amount the device would hold more than it may.
+            WalletRestored: this file is an old copy; what it received could not be spent.
         """
+        self._book.guard.require_whole()
         certificate = self._book.certificate()
         held = sum(one.free_amount for one in self._book.holdings(currency))
         most = certificate.body.limits.balance_max
@@ -142,7 +144,9 @@ class Payee:
             DoubleSpendFound: the payer signed the same value away twice.
             PaymentRefused: another rule is broken, part of it was received before, or it is too
                 long to be returned; the code names it. Nothing is stored.
+            WalletRestored: this file is an old copy; it may have signed this payment back before.
         """
+        self._book.guard.require_whole()
         body = expect(message, FrameKind.PAYMENT)
         with refusing(PaymentRefused):
             payment = Payment.decode(body)
@@ -177,6 +181,15 @@ class Payee:
         stored = self._engine.apply(verified, Input.CONTINUE, Work(payment=payment)).exchange
         return self.finish(stored)
 
+    def finish_return(self, outgoing: Exchange) -> Received:
+        """Sign a return that is reserved, and let it leave; done before, it is given again."""
+        if outgoing.state is State.LOCKED:
+            outgoing = self._engine.apply(outgoing, Input.CONTINUE).exchange
+        if outgoing.state is State.SIGNED:
+            outgoing = self._engine.apply(outgoing, Input.HAND_OVER).exchange
+        returned = self._book.exchange(outgoing.undone_by)
+        return Received(returned, Answer.SENT_BACK, self._frame(outgoing.id))
+
     def finish(self, stored: Exchange) -> Received:
         """Answer a payment that is stored: with a receipt, or by signing it back."""
         if stored.refusal:
@@ -190,12 +203,15 @@ class Payee:
         Raises:
             UnknownExchange: this wallet has received no such payment.
             ExchangeStateError: part of it is spent, claimed or settled already.
+            WalletRestored: this file is an old copy and signs nothing.
         """
         exchange = self._book.exchange(exchange_id)
         if exchange.role is not Role.RECEIVE or not exchange.received:
             raise UnknownExchange("There is no payment to return.")
+        self._book.guard.require_whole()
         if exchange.state is State.RETURNED:
-            return Received(exchange, Answer.SENT_BACK, self._frame(exchange.undone_by))
+            return self.finish_return(self._book.exchange(exchange.undone_by))
+        self._refuse_other_key(exchange)
         payment = Payment.decode(exchange.received)
         holdings = [self._book.holding(chain.tip_id) for chain in payment.chains]
         if any(one is None or not one.untouched for one in holdings):
@@ -226,9 +242,7 @@ class Payee:
             undone_by=exchange.id,
         )
         locked = self._engine.apply(outgoing, Input.CONFIRM, Work(planned=planned)).exchange
-        signed = self._engine.apply(locked, Input.CONTINUE).exchange
-        sent = self._engine.apply(signed, Input.HAND_OVER).exchange
-        return Received(self._book.exchange(exchange.id), Answer.SENT_BACK, self._frame(sent.id))
+        return self.finish_return(locked)
 
     def request_frame(self, request_id: bytes) -> bytes:
         """The frame of an earlier request.
@@ -245,11 +259,26 @@ class Payee:
         """The frame to show for a request or a received payment: request, receipt or return."""
         if exchange.state is State.SHOWN:
             return self.request_frame(exchange.id)
+        if exchange.state is State.STORED and self._book.may_sign(exchange):
+            return self.finish(exchange).frame
+        if exchange.state is State.RETURNED:
+            outgoing = self._book.exchange(exchange.undone_by)
+            if self._book.may_sign(outgoing):
+                return self.finish_return(outgoing).frame
         return self._frame(exchange.undone_by or exchange.id)
 
     def _frame(self, exchange_id: bytes) -> bytes:
+        """The stored answer.
+
+        Raises:
+            ExchangeStateError: an old copy, or a key before this one, left it unsigned.
+        """
         frame = self._book.message_out(exchange_id)
-        assert frame is not None, "an answer is stored before it is given"
+        if frame is None:
+            raise ExchangeStateError(
+                "The answer to this payment was never signed here.",
+                fix="The issuer settles it after claim-by; the payer may sync to be sure.",
+            )
         return frame
 
     def _asked(self, payment: Payment) -> Exchange:
@@ -260,14 +289,23 @@ class Payee:
                 "This payment answers no request of this wallet.",
                 fix="The payer shows it to the wallet that asked for it.",
             )
+        self._refuse_other_key(found)
         return found
+
+    def _refuse_other_key(self, exchange: Exchange) -> None:
+        if not self._book.may_sign(exchange):
+            raise ExchangeStateError(
+                "This was asked for with a key that this wallet has no more.",
+                code="key_retired",
+                fix="What is paid to that key comes to your account after the claim-by date.",
+            )
 
     def _answer_again(self, exchange: Exchange) -> Received:
         if exchange.state is State.STORED:
             return self.finish(exchange)
         again = self._engine.apply(exchange, Input.PAYMENT).exchange
         if again.state is State.RETURNED:
-            return Received(again, Answer.SENT_BACK, self._frame(again.undone_by))
+            return self.finish_return(self._book.exchange(again.undone_by))
         return Received(again, Answer.PAID_BEFORE, self._frame(again.id))
 
     def _refuse_what_cannot_return(self, payment: Payment, body: bytes) -> None:

@@ -31,6 +31,7 @@ from client_sdk.flows.trusting import (
     keep_certificate,
     keep_key_set,
 )
+from client_sdk.flows.uploading import UploadQueue
 from client_sdk.records import Exchange, Role
 from client_sdk.store.sqlite import Row, StoreTx
 from client_sdk.trust import refusing
@@ -43,7 +44,6 @@ from offline_protocol.transfers import Transfer, TransferKind
 if TYPE_CHECKING:
     from client_sdk.api.client import ApiClient
 
-BATCH_RECORDS: Final = 200
 BATCHES_MAX: Final = 500
 DECIDED: Final = frozenset({"stored", "duplicate", "refused"})
 
@@ -85,14 +85,19 @@ class Syncer:
         self._hand_over_signed()
         report = report or SyncReport()
         waiting: set[bytes] = set()
+        queue = UploadQueue(self._book, waiting)
         asked_again = False
         for _ in range(BATCHES_MAX):
-            rows = self._batch(waiting)
+            rows = queue.take()
             answer = await self._api.post("/v1/offline/sync", self._body(rows), repeat=True)
             self._take(rows, answer, report, waiting)
+            if answer.get("reset") is True:
+                queue.restart()
+                continue
             if report.missing_sequences and not asked_again:
                 asked_again = True
                 if self._mark_missing(report.missing_sequences):
+                    queue.restart()
                     continue
             if not rows and answer.get("more") is not True:
                 break
@@ -105,20 +110,18 @@ class Syncer:
     def _hand_over_signed(self) -> None:
         """What is signed leaves the device now, whether or not it was shown to anybody."""
         for exchange in self._book.exchanges(only_open=True):
-            if exchange.state is State.LOCKED:  # a full disk stopped it
+            # A full disk stopped it; what an old copy had reserved is never signed.
+            if exchange.state is State.LOCKED and self._book.may_sign(exchange):
                 exchange = self._engine.apply(exchange, Input.CONTINUE).exchange  # noqa: PLW2901
             if exchange.state is State.SIGNED:
                 self._engine.apply(exchange, Input.HAND_OVER)
 
-    def _batch(self, waiting: set[bytes]) -> list[Row]:
-        limit = BATCH_RECORDS + len(waiting)
-        rows = self._book.store.rows("record", flag=TO_UPLOAD, limit=limit)
-        return [row for row in rows if row.key not in waiting][:BATCH_RECORDS]
-
     def _body(self, rows: list[Row]) -> Document:
         records = [record_of(row.payload) for row in rows]
+        history = self._book.raw(b"history")
         return {
             "cursor": self._book.number(b"cursor"),
+            "history": None if history is None else to_text(history),
             "records": [{"kind": kind, "object": to_text(data)} for kind, data in records],
         }
 
@@ -131,6 +134,7 @@ class Syncer:
             raise unreadable("results")
         events = documents_of(answer, "events")
         cursor = number_of(answer, "cursor")
+        history = optional_bytes(answer, "history")
         key_set = optional_bytes(answer, "key_set")
         if key_set is not None:
             self._take_key_set(key_set)
@@ -139,17 +143,28 @@ class Syncer:
         for event in events:
             self._take_receipt(event)
         with self._book.store.write("sync") as tx:
+            if answer.get("reset") is True:
+                self._forget_uploads(tx)
             for row, result in zip(rows, results, strict=True):
                 self._take_result(tx, row, result, report, waiting)
             for event in events:
                 self._take_event(tx, event, report)
             tx.put("single", b"cursor", cursor)
+            if history is not None:
+                tx.put("single", b"history", history)
             if checked is not None:
                 keep_certificate(self._book, tx, checked)
         report.events += events
         report.missing_sequences = [
             number for number in list_of(answer, "missing_sequences") if isinstance(number, int)
         ]
+
+    def _forget_uploads(self, tx: StoreTx) -> None:
+        """The server was restored from an older copy: hand in again all that it was given since."""
+        for flag in (UPLOADED, REFUSED):
+            for row in self._book.store.rows("record", flag=flag):
+                kind, data = record_of(row.payload)
+                self._book.mark_record(tx, row.key, kind, data, TO_UPLOAD)
 
     def _take_key_set(self, envelope: bytes) -> None:
         root_key = self._book.root_key()

@@ -17,6 +17,7 @@ from nacl.exceptions import CryptoError
 from client_sdk.ambient import Entropy
 
 NONCE_BYTES: Final = 24
+TAG_BYTES: Final = 16
 
 Value = int | str | bytes | bool | None | list["Value"] | dict[str, "Value"]
 """What a row's payload may hold."""
@@ -32,7 +33,7 @@ def seal(plain: bytes, *, context: bytes, key: bytes, entropy: Entropy) -> bytes
 def unseal(sealed: bytes, *, context: bytes, key: bytes) -> bytes | None:
     """The plaintext, or None when key, context or bytes are not those of sealing."""
     nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
-    if len(nonce) < NONCE_BYTES:
+    if len(rest) < TAG_BYTES:
         return None
     try:
         plain: bytes = crypto_aead_xchacha20poly1305_ietf_decrypt(rest, context, nonce, key)

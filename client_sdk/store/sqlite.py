@@ -15,13 +15,23 @@ from client_sdk import errors
 from client_sdk.ambient import Entropy, system_entropy
 from client_sdk.keys import FILE_KEY_BYTES, KeyProvider
 from client_sdk.store import upgrades
-from client_sdk.store.lock import FileLock
+from client_sdk.store.lock import FULL, FileLock
 from client_sdk.store.sealed import Sealer, Value
 
 Hook = Callable[[str], None]
 """Called as "before NAME" and "after NAME" around the commit of every write, for crash tests."""
 
-Table = Literal["single", "holding", "exchange", "message_out", "record", "revoked", "pending_call"]
+Table = Literal[
+    "single",
+    "holding",
+    "exchange",
+    "message_out",
+    "record",
+    "revoked",
+    "pending_call",
+    "seen",
+    "heard",
+]
 
 
 class Row(NamedTuple):
@@ -35,8 +45,14 @@ _CODES: Final[dict[int, type[errors.StoreError]]] = {
     sqlite3.SQLITE_CANTOPEN: errors.StoreReadOnly,
     sqlite3.SQLITE_FULL: errors.StoreFull,
     sqlite3.SQLITE_CORRUPT: errors.StoreCorrupt,
-    sqlite3.SQLITE_NOTADB: errors.StoreCorrupt,
+    sqlite3.SQLITE_NOTADB: errors.NotAWallet,
     sqlite3.SQLITE_BUSY: errors.WalletLocked,
+    sqlite3.SQLITE_IOERR: errors.StoreUnreliable,
+}
+# A quota or a limit on the length of files comes as a failed write, not as a full disk.
+_IO_CODES: Final[dict[int, type[errors.StoreError]]] = {
+    sqlite3.SQLITE_IOERR_WRITE: errors.StoreFull,
+    sqlite3.SQLITE_IOERR_TRUNCATE: errors.StoreFull,
 }
 
 
@@ -46,17 +62,15 @@ def _clear_errors() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        kind = _CODES.get(code, errors.StoreError)
+        extended = getattr(error, "sqlite_errorcode", 0)
+        kind = _IO_CODES.get(extended) or _CODES.get(code, errors.StoreError)
         raise kind(f"The wallet file cannot be used: {error}.") from error
 
 
-PRAGMAS: Final = (
-    # Held until closing, also where a hard link or a deleted lock file gets round our own lock.
-    "locking_mode = EXCLUSIVE",
-    "journal_mode = WAL",
-    "synchronous = FULL",
-    "foreign_keys = ON",
-)
+# Held until closing, also where a hard link or a deleted lock file gets round our own lock.
+ALONE: Final = "locking_mode = EXCLUSIVE"
+PRAGMAS: Final = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+_MAGIC: Final = b"SQLite format 3\0"
 
 
 def _check_writable(path: Path) -> None:
@@ -66,9 +80,24 @@ def _check_writable(path: Path) -> None:
             raise PermissionError(f"no permission to write {place}")
 
 
+def _refuse_foreign(path: Path) -> None:
+    """Leave what is no database alone, before a lock is laid beside it.
+
+    Raises:
+        NotAWallet: the file is not empty and does not begin like a database.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(len(_MAGIC))
+    if beginning and beginning != _MAGIC:
+        raise errors.NotAWallet(f"The file {path} is no wallet, or its first page is damaged.")
+
+
 def _connected(path: Path | None) -> sqlite3.Connection:
+    """A connection that has the file alone and has not written to it."""
     connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=1)
     try:
+        connection.execute(f"PRAGMA {ALONE}")
+        upgrades.refuse_foreign(connection)
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
@@ -92,11 +121,23 @@ class StoreTx:
     def delete(self, table: Table, key: bytes) -> None:
         self._store._delete(table, key)  # noqa: SLF001 -- as above
 
+    def delete_below(self, table: Table, flag: int) -> None:
+        """Delete the rows with a smaller flag."""
+        self._store._delete_where(table, "flag < ?", flag)  # noqa: SLF001 -- as above
+
+    def keep_newest(self, table: Table, most: int) -> None:
+        """Delete the rows that were first written before the newest `most`."""
+        oldest = f"position <= (SELECT max(position) FROM {table}) - ?"  # noqa: S608 -- a literal type
+        self._store._delete_where(table, oldest, most)  # noqa: SLF001 -- as above
+
 
 class Store:
     """An open wallet file; make one with `create` or `open`.
 
     Not for several threads; every call is short and blocking.
+
+    Attributes:
+        path: where the file lies; None for a wallet in memory.
     """
 
     def __init__(
@@ -104,9 +145,11 @@ class Store:
         connection: sqlite3.Connection,
         sealer: Sealer,
         *,
+        path: Path | None,
         lock: FileLock | None,
         hook: Hook | None,
     ) -> None:
+        self.path = path
         self._connection = connection
         self._sealer = sealer
         self._lock = lock
@@ -125,11 +168,12 @@ class Store:
 
         Raises:
             WalletExists: a wallet lies at the path already.
+            NotAWallet: something else lies there.
         """
         file_key = entropy(FILE_KEY_BYTES)
         wrapped = keys.wrap(file_key)
         connection, lock = cls._connect(path)
-        store = cls(connection, Sealer(file_key, entropy), lock=lock, hook=hook)
+        store = cls(connection, Sealer(file_key, entropy), path=path, lock=lock, hook=hook)
         with store._abandon_on_error(), store._transaction("create"):
             if upgrades.version_of(connection):
                 raise errors.WalletExists(f"There is a wallet at {path} already.")
@@ -152,18 +196,23 @@ class Store:
             WalletMissing: nothing lies at the path.
             WalletLocked: another process has it open.
             WrongPassphrase: the key provider does not open it.
+            NotAWallet: the file belongs to another program.
             StoreCorrupt: the file is damaged.
             StoreTooNew: a later release wrote it.
         """
         if not path.is_file():
             raise errors.WalletMissing(f"There is no wallet at {path}.")
         connection, lock = cls._connect(path)
-        store = cls(connection, Sealer(b"\0" * FILE_KEY_BYTES, entropy), lock=lock, hook=hook)
+        sealer = Sealer(b"\0" * FILE_KEY_BYTES, entropy)
+        store = cls(connection, sealer, path=path, lock=lock, hook=hook)
         with store._abandon_on_error():
             with _clear_errors():
-                if upgrades.version_of(connection) == 0:
+                version = upgrades.version_of(connection)
+                if version == 0:
                     raise errors.WalletMissing(f"The file {path} holds no finished wallet.")
-                if (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
+                # A row that an index has lost would be a sequence number that is used again.
+                found = connection.execute("PRAGMA integrity_check(1)").fetchone()
+                if found != ("ok",):
                     raise errors.StoreCorrupt(f"The wallet file is damaged: {found[0]}.")
                 row = connection.execute(
                     "SELECT value FROM header WHERE name = 'file_key'"
@@ -171,29 +220,31 @@ class Store:
             if row is None:
                 raise errors.StoreCorrupt("The wallet file has lost its wrapped key.")
             store._sealer = Sealer(keys.unwrap(row[0]), entropy)
-            with store._transaction("upgrade"):
-                upgrades.upgrade(connection)
+            if version != upgrades.NEWEST:
+                with store._transaction("upgrade"):
+                    upgrades.upgrade(connection)
         return store
 
     @staticmethod
     def _connect(path: Path | None) -> tuple[sqlite3.Connection, FileLock | None]:
         lock = None
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
         try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.exists():
+                    _refuse_foreign(path)
+                lock = FileLock(path)
+                if not path.exists():
+                    path.touch(mode=0o600)
+                _check_writable(path.resolve())
             with _clear_errors():
-                if path is not None:
-                    path.touch(mode=0o600, exist_ok=True)
-                    _check_writable(path.resolve())
                 connection = _connected(path)
-        except OSError as error:
+        except BaseException as error:
             if lock is not None:
                 lock.release()
-            raise errors.StoreReadOnly(f"The wallet file cannot be written: {error}.") from None
-        except errors.StoreError:
-            if lock is not None:
-                lock.release()
+            if isinstance(error, OSError):
+                kind = errors.StoreFull if error.errno in FULL else errors.StoreReadOnly
+                raise kind(f"The wallet file cannot be written: {error}.") from None
             raise
         return connection, lock
 
@@ -227,24 +278,34 @@ class Store:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                if self._hook is not None:
-                    self._hook(f"before {name}")
+                self.point(f"before {name}")
                 self._connection.execute("COMMIT")
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+        self.point(f"after {name}")
+
+    def point(self, name: str) -> None:
+        """A place where a crash test may end the process: before or after something durable."""
         if self._hook is not None:
-            self._hook(f"after {name}")
+            self._hook(name)
+
+    def name_of(self, label: bytes) -> bytes:
+        """16 bytes that follow from this file's key and the label, and show neither."""
+        return self._sealer.index(label)
 
     def get(self, table: Table, key: bytes) -> Value:
         """The payload, or None when there is no such row."""
         rows = self._select(table, "WHERE key = ?", (key,))
         return rows[0].payload if rows else None
 
-    def rows(self, table: Table, *, flag: int | None = None, limit: int = -1) -> list[Row]:
-        """Rows in the order of their first writing."""
+    def rows(
+        self, table: Table, *, flag: int | None = None, limit: int = -1, newest: bool = False
+    ) -> list[Row]:
+        """Rows in the order of their first writing, or `newest` first."""
         where, values = ("", ()) if flag is None else ("WHERE flag = ?", (flag,))
-        return self._select(table, f"{where} ORDER BY position LIMIT {limit:d}", values)
+        order = "position DESC" if newest else "position"
+        return self._select(table, f"{where} ORDER BY {order} LIMIT {limit:d}", values)
 
     def linked(self, table: Table, link: bytes) -> list[Row]:
         """Rows written with this link, in the order of their first writing."""
@@ -284,6 +345,10 @@ class Store:
     def _delete(self, table: Table, key: bytes) -> None:
         with _clear_errors():
             self._connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))  # noqa: S608
+
+    def _delete_where(self, table: Table, condition: str, value: int) -> None:
+        with _clear_errors():
+            self._connection.execute(f"DELETE FROM {table} WHERE {condition}", (value,))  # noqa: S608
 
 
 def _context(table: Table, key: bytes, flag: int, link: bytes) -> bytes:

@@ -5,14 +5,42 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Final
 
-from client_sdk.errors import StoreTooNew
+from client_sdk.errors import NotAWallet, StoreCorrupt, StoreTooNew
 
-STEPS: Final[tuple[str, ...]] = ("schema.sql",)
+STEPS: Final[tuple[str, ...]] = ("schema.sql", "version_2.sql", "version_3.sql")
 """File names beside this module; step i brings a file from version i to version i + 1."""
+NEWEST: Final = len(STEPS)
+
+APPLICATION_ID: Final = 1_415_664_500
+"""Set from version 2 on; the first version had none."""
+_UNNAMED_VERSION: Final = 1
+_OURS: Final = frozenset({"header", "single", "holding", "exchange"})
+"""Tables of every version."""
 
 
 def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def refuse_foreign(connection: sqlite3.Connection) -> None:
+    """Look whose database this is, without writing to it. An empty one is nobody's yet.
+
+    Raises:
+        NotAWallet: it belongs to another program.
+        StoreCorrupt: it is a wallet, but not one that any release has written.
+    """
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    version = version_of(connection)
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+    if application == 0 and version == 0 and not names:
+        return
+    named = application == APPLICATION_ID and version > _UNNAMED_VERSION
+    unnamed = application == 0 and version == _UNNAMED_VERSION
+    if names >= _OURS and (named or unnamed):
+        return
+    if names >= _OURS or named:
+        raise StoreCorrupt("The wallet file is damaged: its head does not fit its tables.")
+    raise NotAWallet("The file is a database of another program.")
 
 
 def upgrade(connection: sqlite3.Connection, scripts: Sequence[str] | None = None) -> None:

@@ -1,7 +1,6 @@
 """Commands that work without a network: ask, pay, receive, return."""
 
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -11,42 +10,47 @@ import click
 from client_sdk.blocking import BlockingWallet
 from client_sdk.core import State
 from client_sdk.errors import InvalidAmount, LinkClosed, UnknownExchange
+from client_sdk.terminal.codes import (
+    ANSWERS,
+    REQUESTS,
+    CodeIn,
+    CodeOut,
+    read_frame,
+    reads_codes,
+    show_frame,
+    shows_codes,
+)
+from client_sdk.terminal.meeting import (
+    Meeting,
+    Search,
+    Waiting,
+    Ways,
+    looks_for_payees,
+    meeting,
+    waiting,
+    waits_for_payers,
+)
 from client_sdk.terminal.opening import Options, amount_of, say_amount, wallet_command
 from client_sdk.terminal.output import (
     exchange_json,
     exchange_line,
     frame_json,
     print_json,
-    read_frame,
-    show_frame,
 )
-from client_sdk.transports import lan
+from client_sdk.transports.carriers import reachable
 from client_sdk.views import ExchangeView, Incoming, RequestShown
 
 MINUTES_MAX: Final = 7 * 24 * 60
 UNCONFIRMED: Final = 3
 """Exit code: the payment was sent and is not confirmed."""
 
-_PICTURE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW_PICTURE = click.Path(dir_okay=False, writable=True, path_type=Path)
-_qr_in = click.option(
-    "--qr",
-    "pictures",
-    type=_PICTURE,
-    multiple=True,
-    help="Read the code from this picture; repeat it for the parts of a long one.",
-)
-_qr_out = click.option("--qr-out", type=_NEW_PICTURE, help="Write the answering code here (PNG).")
-
 
 @click.command()
 @click.argument("amount", required=False)
 @click.argument("currency", required=False)
 @click.option("--memo", help="A line that the payer sees.")
-@click.option("--qr", "qr_out", type=_NEW_PICTURE, help="Write the code here (PNG).")
-@click.option("--lan", "over_lan", is_flag=True, help="Wait for the payer on the local network.")
-@click.option("--listen", metavar="HOST:PORT", help="Where to wait; port 0 takes a free one.")
-@click.option("--advertise", metavar="HOST:PORT", help="Address that the payer is told instead.")
+@shows_codes("--qr")
+@waits_for_payers
 @click.option("--linger", default=20.0, show_default=True, help="Seconds to wait after payment.")
 @click.option(
     "--minutes",
@@ -63,23 +67,27 @@ def request(
     amount: str | None,
     currency: str | None,
     memo: str | None,
-    qr_out: Path | None,
-    over_lan: bool,
-    listen: str | None,
-    advertise: str | None,
+    qr_out: CodeOut,
+    ways: Ways,
     linger: float,
     minutes: int,
     again: str | None,
 ) -> None:
     """Ask for an amount: shows a code for the payer to scan. Needs no network.
 
-    With --lan this waits until the payer has paid over the local network. With --json that prints
-    two lines: one when it listens, one when it is paid.
+    With --lan this waits until the payer has paid over the local network, with --announce also for
+    payers without the code, with --ble by Bluetooth, and with --nfc for a touch. With --json that
+    prints two lines, one when it listens and one when it is paid, and for --announce and --nfc the
+    six digits in between.
 
     Examples:
       tallystick wallet request 12.50 EUR --memo tea
       tallystick wallet request 12.50 EUR --qr request.png
+      tallystick wallet request 12.50 EUR --animate --speed slow
       tallystick wallet request 12.50 EUR --lan --listen 192.0.2.7:4100
+      tallystick wallet request 12.50 EUR --announce
+      tallystick wallet request 12.50 EUR --ble usb:0
+      tallystick wallet request 12.50 EUR --nfc
     """
     with options.opened() as wallet:
         ask = partial(
@@ -91,18 +99,14 @@ def request(
             minutes=minutes,
             again=again,
         )
-        if not over_lan:
-            shown = ask(transports=())
-            _show_request(options, wallet, shown, qr_out)
+        if ways.none:
+            _show_request(options, wallet, ask(transports=()), qr_out)
             return
-        host, port = lan.split_address(listen) if listen else (lan.local_address(), 0)
-        listener = wallet.run(lan.LanListener.open(host, port, advertise=advertise))
-        try:
-            shown = ask(transports=(listener.address,))
-            _show_request(options, wallet, shown, qr_out, listener)
-            paid = wallet.listen(listener, shown.exchange.id, linger_seconds=linger)
-        finally:
-            wallet.run(listener.close())
+        earlier = find(wallet, again).transports if again is not None else ()
+        with waiting(wallet, ways, earlier=earlier) as here:
+            shown = ask(transports=here.addresses)
+            _show_request(options, wallet, shown, qr_out, here)
+            paid = here.serve(shown.exchange, linger=linger, as_json=options.as_json)
         _print_exchange(options, wallet, paid)
 
 
@@ -131,28 +135,30 @@ def _show_request(
     options: Options,
     wallet: BlockingWallet,
     shown: RequestShown,
-    qr_out: Path | None,
-    listener: lan.LanListener | None = None,
+    qr_out: CodeOut,
+    here: Waiting | None = None,
 ) -> None:
     amount = say_amount(wallet, shown.exchange.amount, shown.exchange.currency)
     files = show_frame(
-        shown.frame, qr_out, as_json=options.as_json, title=f"Asking for {amount}. Scan to pay:"
+        shown.frame,
+        qr_out,
+        as_json=options.as_json,
+        title=f"Asking for {amount}. Scan to pay:",
+        may_wait=here is None,
     )
     if options.as_json:
         document = exchange_json(shown.exchange, wallet.scale(shown.exchange.currency))
-        reached = {}
-        if listener is not None:
-            reached = {"listening": f"{listener.bound[0]}:{listener.bound[1]}"}
-            reached |= {"advertised": listener.address}
+        reached = {} if here is None else here.reached
         print_json({"exchange": document, **frame_json(shown.frame, files), **reached})
-    elif listener is not None:
-        click.echo(f"Waiting for the payer at {listener.address}")
+    elif here is not None:
+        click.echo(f"Waiting for the payer at {', '.join(here.addresses)}")
 
 
 @click.command()
 @click.argument("text", required=False)
-@_qr_in
-@_qr_out
+@reads_codes
+@shows_codes("--qr-out")
+@looks_for_payees
 @click.option("--amount", help="The amount, when the request leaves it to you.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--resume", is_flag=True, help="Send or show unconfirmed payments again.")
@@ -162,8 +168,9 @@ def pay(
     options: Options,
     *,
     text: str | None,
-    pictures: Sequence[Path],
-    qr_out: Path | None,
+    codes: CodeIn,
+    qr_out: CodeOut,
+    search: Search,
     amount: str | None,
     yes: bool,
     resume: bool,
@@ -171,20 +178,26 @@ def pay(
 ) -> None:
     """Pay a request, given as text, as a picture, or on standard input. Needs no internet.
 
-    Over the local network if the payee listens there, else by a code to show. The exit code is 3
+    To where the payee waits, else by a code to show. With --lan the request is found on the local
+    network, and the digits on the payee's screen are asked for; with --nfc a touch brings it, and
+    takes the payment too if the payee is not reached in another way. The exit code is 3
     when the payment was sent and is not confirmed: it is not lost, and not paid twice when you
     send it again with --resume.
 
     Examples:
       tallystick wallet pay --qr request.png --qr-out payment.png
+      tallystick wallet pay --webcam --qr-out payment.gif --speed slow
       tallystick wallet pay 'TALLY1:...' --yes
+      tallystick wallet pay --nfc
       tallystick wallet pay --resume
     """
-    with options.opened() as wallet:
+    with options.opened() as wallet, meeting(wallet, search) as here:
         if resume:
-            _resume(options, wallet, qr_out, show_only=show_only)
+            _resume(options, wallet, qr_out, here, show_only=show_only)
             return
-        message = read_frame(text, pictures)
+        given = text is not None or codes.pictures or codes.camera is not None
+        seek = not (search.none or given)
+        message = here.find() if seek else read_frame(text, codes, wanted=REQUESTS)
         asked = wallet.inspect(message)
         minor = asked.amount
         if amount is not None:
@@ -199,35 +212,33 @@ def pay(
             worth = say_amount(wallet, minor, asked.currency)
             click.confirm(f"Pay {worth} to {name}{memo}?", abort=True, err=True)
         payment = wallet.pay(message, amount=minor or None)
-        _hand_over(options, wallet, payment, qr_out, show_only=show_only)
+        _hand_over(options, wallet, payment, qr_out, here, show_only=show_only)
 
 
 def _resume(
-    options: Options, wallet: BlockingWallet, qr_out: Path | None, *, show_only: bool
+    options: Options, wallet: BlockingWallet, qr_out: CodeOut, here: Meeting, *, show_only: bool
 ) -> None:
     waiting = wallet.unconfirmed()
     if not waiting:
         raise UnknownExchange("No payment waits for a confirmation.", code="nothing_to_resume")
     for number, payment in enumerate(waiting, start=1):
-        target = qr_out
-        if qr_out is not None and number > 1:
-            target = qr_out.with_stem(f"{qr_out.stem}-{number}")
-        _hand_over(options, wallet, payment, target, show_only=show_only)
+        _hand_over(options, wallet, payment, qr_out.numbered(number), here, show_only=show_only)
 
 
 def _hand_over(
     options: Options,
     wallet: BlockingWallet,
     payment: ExchangeView,
-    qr_out: Path | None,
+    qr_out: CodeOut,
+    here: Meeting,
     *,
     show_only: bool,
 ) -> None:
     """Send a payment to a payee who listens, or show it."""
-    listens = any(address.startswith(lan.SCHEME) for address in payment.transports)
+    listens = reachable(payment.transports, here.dials)
     if listens and not show_only and payment.state is not State.ACKED:
         try:
-            payment = wallet.deliver(payment.id)
+            payment = here.hand_over(payment)
         except LinkClosed as error:
             click.echo(f"{error.detail} Showing the code instead.", err=True)
         else:
@@ -247,16 +258,16 @@ def _hand_over(
 
 @click.command()
 @click.argument("text", required=False)
-@_qr_in
-@_qr_out
+@reads_codes
+@shows_codes("--qr-out")
 @click.option("--return", "give_back", is_flag=True, help="Sign the payment back to the payer.")
 @wallet_command
 def receive(
     options: Options,
     *,
     text: str | None,
-    pictures: Sequence[Path],
-    qr_out: Path | None,
+    codes: CodeIn,
+    qr_out: CodeOut,
     give_back: bool,
 ) -> None:
     """Take what the other person shows: a payment, a receipt, a return, or a proof.
@@ -266,10 +277,13 @@ def receive(
 
     Examples:
       tallystick wallet receive --qr payment.png --qr-out receipt.png
+      tallystick wallet receive --qr payment.gif
+      tallystick wallet receive --qr 1.jpg --qr 2.jpg --qr 3.jpg
+      tallystick wallet receive --webcam
       tallystick wallet receive 'TALLY1:...'
     """
     with options.opened() as wallet:
-        incoming = wallet.receive(read_frame(text, pictures))
+        incoming = wallet.receive(read_frame(text, codes, wanted=ANSWERS))
         if give_back and incoming.exchange is not None:
             incoming = wallet.return_payment(incoming.exchange.id)
         _show_incoming(options, wallet, incoming, qr_out)
@@ -277,9 +291,9 @@ def receive(
 
 @click.command("return")
 @click.argument("exchange_id", metavar="ID")
-@_qr_out
+@shows_codes("--qr-out")
 @wallet_command
-def return_(options: Options, exchange_id: str, qr_out: Path | None) -> None:
+def return_(options: Options, exchange_id: str, qr_out: CodeOut) -> None:
     """Sign a received payment back to its payer: a refund, or a cancelled payment.
 
     ID is the beginning of an id in `tallystick wallet history`.
@@ -293,7 +307,7 @@ def return_(options: Options, exchange_id: str, qr_out: Path | None) -> None:
 
 
 def _show_incoming(
-    options: Options, wallet: BlockingWallet, incoming: Incoming, qr_out: Path | None
+    options: Options, wallet: BlockingWallet, incoming: Incoming, qr_out: CodeOut
 ) -> None:
     exchange = incoming.exchange
     files: list[Path] = []

@@ -1,11 +1,10 @@
 """Commands that only look: balance, history, show."""
 
-from pathlib import Path
-
 import click
 
 from client_sdk.core import State
 from client_sdk.records import Role
+from client_sdk.terminal.codes import CodeOut, show_frame, shows_codes
 from client_sdk.terminal.exchanging import find
 from client_sdk.terminal.opening import Options, say_amount, wallet_command
 from client_sdk.terminal.output import (
@@ -13,7 +12,6 @@ from client_sdk.terminal.output import (
     exchange_line,
     frame_json,
     print_json,
-    show_frame,
 )
 
 
@@ -72,18 +70,15 @@ def history(options: Options, limit: int) -> None:
 
 @click.command()
 @click.argument("exchange_id", metavar="[ID]", required=False)
-@click.option(
-    "--qr-out",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the exchange's code here (PNG).",
-)
+@shows_codes("--qr-out")
 @wallet_command
-def show(options: Options, exchange_id: str | None, qr_out: Path | None) -> None:
+def show(options: Options, exchange_id: str | None, qr_out: CodeOut) -> None:
     """Show this wallet, or one exchange with its code again.
 
     Examples:
       tallystick wallet show
       tallystick wallet show 3f9c0d
+      tallystick wallet show 3f9c0d --qr-out again.gif --animate
     """
     with options.opened() as wallet:
         if exchange_id is None:

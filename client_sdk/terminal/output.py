@@ -1,8 +1,6 @@
 """What commands print: words for a person, or one JSON object per line."""
 
 import json
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +8,6 @@ import click
 
 from client_sdk.errors import WalletError
 from client_sdk.money import format_amount
-from client_sdk.transports import qr
 from client_sdk.views import ExchangeView
 from offline_protocol import frames
 
@@ -73,28 +70,3 @@ def exchange_line(view: ExchangeView, digits: int) -> str:
 
 def frame_json(frame: bytes, files: Sequence[Path]) -> Json:
     return {"text": frames.to_text(frame), "qr": [str(path) for path in files]}
-
-
-def show_frame(frame: bytes, qr_out: Path | None, *, as_json: bool, title: str) -> list[Path]:
-    """Write a frame's code to a picture, and show it on the terminal unless output is JSON."""
-    files = qr.write_png(frame, qr_out) if qr_out is not None else []
-    if as_json:
-        return files
-    click.echo(title)
-    if files:
-        click.echo("Code written to " + ", ".join(str(path) for path in files))
-    else:
-        click.echo(qr.to_terminal(frame, columns=shutil.get_terminal_size().columns))
-    click.echo(f"As text:\n{frames.to_text(frame)}")
-    return files
-
-
-def read_frame(text: str | None, pictures: Sequence[Path]) -> bytes | str:
-    """A message from pictures, from an argument, or (for "-" and nothing) from standard input."""
-    if pictures:
-        return qr.read_images(pictures)
-    if text is not None and text != "-":
-        return text
-    if sys.stdin.isatty():
-        click.echo("Paste the text form (TALLY1:...) and press Enter:", err=True)
-    return sys.stdin.readline().strip()

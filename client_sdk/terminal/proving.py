@@ -170,7 +170,7 @@ def _read_issuer(data: bytes) -> Issuer:
         return Issuer(unseal(KeySet, data).body, None)
     try:
         signed = unseal(KeySet, to_bytes(document["key_set"]))
-        root_key = PublicKey.decode(to_bytes(document["root_key"]))
+        root_key = PublicKey(to_bytes(document["root_key"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"the file holds no key set: {error}") from None
     return Issuer(verify_key_set(signed, root_key), root_key.id.hex())

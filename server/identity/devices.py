@@ -28,13 +28,14 @@ from server.identity.errors import (
     EnrolmentProofInvalid,
     TooManyDevices,
 )
+from server.identity.json_web_keys import thumbprint
 from server.identity.models import DeviceChallengeRow, DeviceRow, SessionRow, UserRow
 from server.identity.notices import notify_user
 from server.identity.schemas import ChallengeView, DeviceCreate, DeviceEnrolled, SessionTokens
 from server.identity.session_tokens import first_tokens, retire_refresh_tokens
 from server.identity.signals import Signal, record_signal
 from server.identity.statements import insert_once
-from server.identity.tokens import thumbprint, token_digest
+from server.identity.tokens import token_digest
 from server.kit.auth import Caller
 from server.kit.errors import TallyError, TooManyRequests
 from server.kit.schema import from_base64url, to_base64url

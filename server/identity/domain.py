@@ -37,6 +37,7 @@ class Role(StrEnum):
     MERCHANT = "merchant"
     SUPPORT = "support"
     COMPLIANCE = "compliance"
+    RISK = "risk"
     ADMIN = "admin"
 
 
@@ -46,7 +47,18 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
         Role.MERCHANT: frozenset({"own_account", "own_devices", "own_money"}),
         Role.SUPPORT: frozenset({"own_account", "own_devices", "read_accounts"}),
         Role.COMPLIANCE: frozenset(
-            {"own_account", "own_devices", "read_accounts", "decide_disputes"}
+            {"own_account", "own_devices", "read_accounts", "oversee_offline", "decide_disputes"}
+        ),
+        Role.RISK: frozenset(
+            {
+                "own_account",
+                "own_devices",
+                "read_accounts",
+                "oversee_offline",
+                "offline_policy",
+                "offline_risk",
+                "offline_fund",
+            }
         ),
         Role.ADMIN: frozenset({"own_account", "own_devices", "read_accounts", "manage_roles"}),
     }

@@ -13,14 +13,18 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import jwt
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from offline_protocol import p256
+from offline_protocol.algorithms import Algorithm
 from offline_protocol.errors import ProtocolError
 from offline_protocol.keys import PublicKey
 from server.identity.errors import ProofInvalid, ProofOutOfTime
-from server.identity.tokens import ALGORITHM, thumbprint, unix_seconds
+from server.identity.json_web_keys import SIGNED_AS, Jwk, public_key_of, thumbprint
+from server.identity.tokens import unix_seconds
 from server.kit.errors import InvalidRequest
-from server.kit.schema import from_base64url, to_base64url
+from server.kit.schema import to_base64url
 
 PROOF_MAX: Final = 4_096
 PROOF_TYPE: Final = "dpop+jwt"
@@ -36,18 +40,10 @@ _SIGNATURE_ONLY: Final[Any] = {
 }
 
 
-class _Jwk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Exactly the public members: a private part, or anything else, is refused."""
-
-    kty: Literal["OKP"]
-    crv: Literal["Ed25519"]
-    x: str
-
-
 class _Header(msgspec.Struct, frozen=True):
     typ: Literal["dpop+jwt"]
-    alg: Literal["EdDSA"]
-    jwk: _Jwk
+    alg: Literal["EdDSA", "ES256"]
+    jwk: Jwk
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -140,12 +136,11 @@ def same_target(claimed: str, actual: str) -> bool:
 def _read(header: str) -> tuple[PublicKey, _Claims]:
     try:
         head = msgspec.convert(jwt.get_unverified_header(header), _Header)
-        raw = from_base64url(head.jwk.x, field="x", size_max=32)
-        key = PublicKey(raw)
+        key = public_key_of(head.jwk)
         payload = jwt.decode(
             header,
-            Ed25519PublicKey.from_public_bytes(raw),
-            algorithms=[ALGORITHM],
+            _verifier(key),
+            algorithms=[SIGNED_AS[key.algorithm]],  # the key's to say, never the header's
             options=_SIGNATURE_ONLY,
         )
         return key, msgspec.convert(payload, _Claims)
@@ -160,11 +155,17 @@ def _read(header: str) -> tuple[PublicKey, _Claims]:
         raise _malformed() from None
 
 
+def _verifier(key: PublicKey) -> Ed25519PublicKey | EllipticCurvePublicKey:
+    if key.algorithm is Algorithm.ESP256:
+        return p256.load(key.raw)
+    return Ed25519PublicKey.from_public_bytes(key.raw)
+
+
 def _malformed() -> ProofInvalid:
     return ProofInvalid(
         "The DPoP header is not a proof.",
-        fix="Send one JWT of type dpop+jwt, signed with EdDSA, with jwk in its header and the "
-        "claims jti, htm, htu, iat, bh and, beside a token, ath.",
+        fix="Send one JWT of type dpop+jwt, signed with EdDSA or ES256, with jwk in its header "
+        "and the claims jti, htm, htu, iat, bh and, beside a token, ath.",
     )
 
 

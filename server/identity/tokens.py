@@ -19,8 +19,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from server.identity.errors import TokenExpired, TokenInvalid
+from server.identity.json_web_keys import thumbprint
 from server.kit.crypto import Vault
-from server.kit.schema import to_base64url
 
 ALGORITHM: Final = "EdDSA"
 ACCESS_TYPE: Final = "at+jwt"
@@ -141,12 +141,6 @@ def verify_access_token(token: str, public_raw: bytes, *, now: datetime) -> Acce
             "The access token has expired.", fix="Get a new one with POST /v1/sessions/refresh."
         )
     return claims
-
-
-def thumbprint(public_raw: bytes) -> str:
-    """Return the JWK thumbprint of an Ed25519 key (RFC 7638 section 3, RFC 8037 section 2)."""
-    canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{to_base64url(public_raw)}"}}'
-    return to_base64url(hashlib.sha256(canonical.encode()).digest())
 
 
 def refresh_successor(vault: Vault, token: bytes) -> bytes:

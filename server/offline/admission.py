@@ -12,13 +12,15 @@ from offline_protocol.cose import Signed
 from offline_protocol.errors import ProtocolError
 from offline_protocol.transfers import Transfer, TransferKind
 from server.kit.unit_of_work import Tx
+from server.offline.models import VoucherRow
 from server.offline.owners import Owners
 from server.offline.records import (
     Grove,
-    find_transfers,
     load_certificates,
     load_roots,
-    roots_of,
+    load_vouchers,
+    places_of,
+    vouchers_among,
 )
 from server.offline.trees import Judge, Node
 
@@ -51,15 +53,36 @@ class Admission:
     """Ids of transfers that were stored before, and whether they had come too late."""
     refusals: dict[bytes, ProtocolError] = field(default_factory=dict)
     """By envelope: a bad signature says nothing about a good one over the same content."""
+    waiting: list[Signed[Transfer]] = field(default_factory=list)
+    """Transfers whose parents are not known."""
+
+    async def carry_into(self, tx: Tx) -> bool:
+        """Take what was decided outside the write lock into the transaction that has it.
+
+        Returns False when another command has stored something under one of the trees since, or a
+        claim-by has passed: then all is to be decided anew.
+        """
+        now = int(tx.now.timestamp())
+        rows = await load_vouchers(tx, self.tenant, self.grove.rows)
+        for root, before in self.grove.rows.items():
+            row = rows[root]
+            if row.records != before.records or _is_over(row, now) != _is_over(before, self.now):
+                return False
+        self.grove.rows = rows
+        self.owners.tx = tx
+        self.now = now
+        return True
 
     async def load(self, tx: Tx, transfers: Iterable[Signed[Transfer]]) -> None:
         """Load whatever the verdicts on these transfers depend on."""
         queue = list(transfers)
-        stored = await find_transfers(tx, self.tenant, [each.id for each in queue])
-        self.known |= {identity: row.late for identity, row in stored.items()}
+        offered = {each.id for each in queue}
         # Both: a parent may be stored, and so may the record itself with its tree.
         parents = {each.body.parent for each in queue}
-        roots = await roots_of(tx, self.tenant, parents) | {row.root for row in stored.values()}
+        stored = await places_of(tx, self.tenant, offered | parents)
+        self.known |= {each: place.late for each, place in stored.items() if each in offered}
+        roots = {place.root for place in stored.values()}
+        roots |= await vouchers_among(tx, self.tenant, parents - offered - stored.keys())
         await load_roots(tx, self.tenant, roots, self.grove)
         payees = {each.body.payee.id for each in queue}
         await self.owners.learn_keys(payees)
@@ -68,14 +91,14 @@ class Admission:
         self.certificates |= {key: [] for key in missing}
         self.certificates |= await load_certificates(tx, self.tenant, missing)
 
-    def decide(self, transfers: Iterable[Signed[Transfer]]) -> list[Signed[Transfer]]:
-        """Judge all whose parents are known; return those that have to wait. Pure."""
-        queue = [each for each in transfers if each.id not in self.known]
+    def decide(self, transfers: Iterable[Signed[Transfer]]) -> None:
+        """Judge these and those that wait, as far as their parents are known. Pure."""
+        queue = [each for each in (*self.waiting, *transfers) if each.id not in self.known]
         while True:
-            waiting = [each for each in queue if not self._take(each)]
-            if len(waiting) == len(queue):
-                return waiting
-            queue = waiting
+            self.waiting = [each for each in queue if not self._take(each)]
+            if len(self.waiting) == len(queue):
+                return
+            queue = self.waiting
 
     def _take(self, transfer: Signed[Transfer]) -> bool:
         tree = self.grove.tree_with(transfer.body.parent)
@@ -87,8 +110,7 @@ class Admission:
         if refusal is not None:
             self.refusals[transfer.envelope] = refusal
             return True
-        row = self.grove.rows[tree.root]
-        late = row.closed or row.claim_by <= self.now
+        late = _is_over(self.grove.rows[tree.root], self.now)
         self.fresh.append((tree.root, self.grove.add(tree, transfer, late=late)))
         return True
 
@@ -118,3 +140,7 @@ class Admission:
             return None
         node = tree.nodes.get(identity)
         return (tree.voucher.body.holder if node is None else node.payee).id
+
+
+def _is_over(row: VoucherRow, now: int) -> bool:
+    return row.closed or row.claim_by <= now

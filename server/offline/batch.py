@@ -1,7 +1,7 @@
 """What a device uploads, read strictly. Pure; one bad record spoils no other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from offline_protocol.certificates import DeviceCertificate
 from offline_protocol.cose import Body, Signed, object_id, unseal
@@ -36,6 +36,12 @@ class Batch:
         inside = [each for proof in self.proofs.values() for each in (proof.first, proof.second)]
         distinct = {each.envelope: each for each in (*self.transfers.values(), *inside)}
         return list(distinct.values())
+
+    def again(self) -> "Batch":
+        """Return the same records without any answer but to those that could not be read."""
+        read = {*self.transfers, *self.receipts, *self.proofs, *self.issued}
+        answers = [None if i in read else result for i, result in enumerate(self.results)]
+        return replace(self, results=answers)
 
     def stored(self, index: int) -> None:
         self.results[index] = RecordResult(id=self._name(index), status="stored")

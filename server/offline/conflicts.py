@@ -32,10 +32,10 @@ from server.kit.schema import to_base64url
 from server.kit.telemetry import get_logger
 from server.kit.unit_of_work import Tx
 from server.offline.events import Event, EventType
-from server.offline.models import ConflictPartyRow, ConflictRow, TransferRow
+from server.offline.models import ConflictPartyRow, ConflictRow
 from server.offline.owners import Owners
-from server.offline.records import Grove, load_certificates
-from server.offline.trees import Node, Tree, read_transfer
+from server.offline.records import Grove, load_certificates, repeated_numbers
+from server.offline.trees import Node, Tree
 from server.offline.trust import convict
 
 OFFENDER, VICTIM = "offender", "victim"
@@ -74,17 +74,20 @@ class Detective:
     owners: Owners
     events: list[Event] = field(default_factory=list)
 
-    async def inspect(self, fresh: Collection[Node], roots: Iterable[bytes]) -> None:
-        """Find and remember every conflict that new records may have brought into these roots."""
-        for root in sorted(roots):
+    async def inspect(self, fresh: Iterable[tuple[bytes, Node]]) -> None:
+        """Find and remember what new records, each with its root, contradict."""
+        by_root: dict[bytes, list[Node]] = {}
+        for root, node in fresh:
+            by_root.setdefault(root, []).append(node)
+        await self.owners.learn(self.grove.trees[root] for root in by_root)
+        for root in sorted(by_root):
             tree = self.grove.trees[root]
-            await self.owners.learn([tree])
             # Elsewhere nothing is new: no branch, and nobody below one.
-            for parent in sorted(tree.above(node.transfer.id for node in fresh)):
+            for parent in sorted(tree.above(node.transfer.id for node in by_root[root])):
                 children = tree.children.get(parent, ())
-                if pairs := find_forks(child.transfer for child in children):
+                if len(children) > 1 and (pairs := find_forks(c.transfer for c in children)):
                     await self._remember(await self._fork(tree, pairs))
-        for signer, pair in await self._clones(fresh):
+        for signer, pair in await self._clones([n for nodes in by_root.values() for n in nodes]):
             await self._remember(await self._clone(signer, pair))
 
     async def accept_proof(self, proof: FraudProof, key_set: KeySet) -> bool:
@@ -153,18 +156,9 @@ class Detective:
     async def _clones(self, fresh: Collection[Node]) -> list[tuple[PublicKey, Pair]]:
         """Find pairs of transfers to which one key gave one sequence number."""
         signers = {node.signer.id: node.signer for node in fresh}
-        numbers = {node.transfer.body.sequence for node in fresh}
-        if not fresh:
-            return []
-        query = select(TransferRow.signer, TransferRow.envelope).where(
-            TransferRow.tenant == self.tenant,
-            TransferRow.signer.in_(list(signers)),
-            TransferRow.sequence.in_(list(numbers)),
-        )
-        signed = [
-            (signers[key], read_transfer(envelope))
-            for key, envelope in await self.tx.session.execute(query)
-        ]
+        numbers = [(node.signer.id, node.transfer.body.sequence) for node in fresh]
+        repeated = await repeated_numbers(self.tx, self.tenant, numbers)
+        signed = [(signers[key], transfer) for key, transfer in repeated]
         signer_of = {transfer.id: key for key, transfer in signed}
         return [(signer_of[pair[0].id], pair) for pair in find_clones(signed)]
 

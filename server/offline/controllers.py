@@ -62,7 +62,7 @@ async def show_key_set(issuer_keys: NamedDependency[IssuerKeys]) -> KeySetView:
     """Return the key set that devices verify offline money with."""
     return KeySetView(
         key_set=to_base64url(issuer_keys.key_set.envelope),
-        root_key=to_base64url(issuer_keys.root_key.encode()),
+        root_key=to_base64url(issuer_keys.root_key.raw),
     )
 
 

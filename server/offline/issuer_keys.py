@@ -1,9 +1,10 @@
 """The issuer's keys: made once, sealed at rest, loaded to serve.
 
-Four keys, each a file that the vault sealed: ``root`` signs the key set that devices pin and is not
-needed to serve; ``issue`` signs vouchers and certificates; ``settle`` is the payee of claims;
-``checkpoint`` signs the heads of the ledger's chain. The key set and the root's public key are
-public and lie beside them.
+Each key is a file that the vault sealed: ``root`` signs the key sets that devices trust and is not
+needed to serve; ``issue`` signs vouchers, certificates and revocation lists; ``settle`` is the
+payee of claims; ``checkpoint`` signs the heads of the ledger's chain. After a rotation
+(`ceremony.py`) there are several issuing and settling keys, each named after its kid. The key set
+and the root's public key are public and lie beside them.
 """
 
 import os
@@ -24,8 +25,8 @@ from server.kit.schema import to_base64url
 from server.offline.errors import IssuerKeysExist, IssuerKeysMissing
 
 _SECRETS = ("root", "issue", "settle", "checkpoint")
-_KEY_SET_FILE = "key-set.cose"
-_ROOT_KEY_FILE = "root.pub"
+KEY_SET_FILE = "key-set.cose"
+ROOT_KEY_FILE = "root.pub"
 _SEED_BYTES = 32
 _NONCE_BYTES = 24
 _ISSUE_LIFE = timedelta(days=2 * 365)
@@ -39,13 +40,34 @@ class IssuerKeys:
 
     key_set: Signed[KeySet]
     root_key: PublicKey
-    issue_signer: SoftwareSigner
-    settle_key: PublicKey
+    issue_signers: tuple[SoftwareSigner, ...]
     checkpoint_signer: SoftwareSigner
 
-    @property
-    def issue_kid(self) -> bytes:
-        return self.issue_signer.public_key.kid
+    def issuer_at(self, moment: int) -> SoftwareSigner:
+        """Return the newest issuing key that serves at this moment (Unix seconds).
+
+        Raises:
+            IssuerKeysMissing: the last one has ended, or the first has not begun.
+        """
+        signers = {signer.public_key: signer for signer in self.issue_signers}
+        serving = [
+            listed
+            for listed in self.key_set.body.keys
+            if listed.serves(KeyUse.ISSUE, moment) and listed.key in signers
+        ]
+        if not serving:
+            raise IssuerKeysMissing(
+                f"No issuing key serves on {_date(moment)}. Rotate the keys: `tallystick keys "
+                "propose`."
+            )
+        return signers[max(serving, key=lambda listed: listed.not_before).key]
+
+    def settle_key_at(self, moment: int) -> PublicKey:
+        """Return the newest key that claims can be made out to."""
+        listed = [k for k in self.key_set.body.keys if k.serves(KeyUse.SETTLE, moment)]
+        if not listed:
+            raise IssuerKeysMissing("No settling key serves. Rotate the keys.")
+        return max(listed, key=lambda key: key.not_before).key
 
 
 def make_issuer_keys(
@@ -74,16 +96,10 @@ def make_issuer_keys(
     for name, seed in seeds.items():
         sealed = vault.seal(seed, _context(name), nonce=ids.token(_NONCE_BYTES))
         _write(partial / f"{name}.key", sealed)
-    _write(partial / _KEY_SET_FILE, key_set.envelope)
-    _write(partial / _ROOT_KEY_FILE, root_key.encode())
+    _write(partial / KEY_SET_FILE, key_set.envelope)
+    _write(partial / ROOT_KEY_FILE, root_key.raw)
     partial.rename(directory)
-    return IssuerKeys(
-        key_set,
-        root_key,
-        signers["issue"],
-        signers["settle"].public_key,
-        signers["checkpoint"],
-    )
+    return IssuerKeys(key_set, root_key, (signers["issue"],), signers["checkpoint"])
 
 
 def load_issuer_keys(directory: Path, vault: Vault, clock: Clock) -> IssuerKeys:
@@ -94,18 +110,20 @@ def load_issuer_keys(directory: Path, vault: Vault, clock: Clock) -> IssuerKeys:
             issuing key has ended.
     """
     try:
-        root_key = PublicKey.decode((directory / _ROOT_KEY_FILE).read_bytes())
-        key_set = unseal(KeySet, (directory / _KEY_SET_FILE).read_bytes())
+        root_key = PublicKey((directory / ROOT_KEY_FILE).read_bytes())
+        key_set = unseal(KeySet, (directory / KEY_SET_FILE).read_bytes())
         verify_key_set(key_set, root_key)
-        issue, settle, checkpoint = (
-            SoftwareSigner(vault.open((directory / f"{name}.key").read_bytes(), _context(name)))
-            for name in ("issue", "settle", "checkpoint")
+        issuing = open_secrets(directory, vault, KeyUse.ISSUE)
+        settling = open_secrets(directory, vault, KeyUse.SETTLE)
+        checkpoint = SoftwareSigner(
+            vault.open((directory / "checkpoint.key").read_bytes(), _context("checkpoint"))
         )
+        keys = IssuerKeys(key_set, root_key, tuple(issuing), checkpoint)
         now = int(clock.now().timestamp())
-        if key_set.body.key(issue.public_key.kid, now, KeyUse.ISSUE) != issue.public_key:
-            raise IssuerKeysMissing("issue.key is not the issuing key of the key set.")
-        if not key_set.body.settles(settle.public_key, now):
-            raise IssuerKeysMissing("settle.key is not a settling key of the key set.")
+        keys.issuer_at(now)
+        secrets = {signer.public_key for signer in settling}
+        if keys.settle_key_at(now) not in secrets:
+            raise IssuerKeysMissing("The secret of the settling key is not here.")
     except FileNotFoundError as error:
         way_out = (
             "Restore it from a backup." if directory.exists() else "Run `tallystick keys init`."
@@ -119,7 +137,26 @@ def load_issuer_keys(directory: Path, vault: Vault, clock: Clock) -> IssuerKeys:
         raise IssuerKeysMissing(
             f"The keys in {directory} cannot be used: {error.message}."
         ) from error
-    return IssuerKeys(key_set, root_key, issue, settle.public_key, checkpoint)
+    return keys
+
+
+def open_secrets(directory: Path, vault: Vault, use: KeyUse) -> list[SoftwareSigner]:
+    """Return every key of one use whose secret lies here, in the order of their files.
+
+    Raises:
+        FileNotFoundError: there is none.
+        SealBroken: another master key sealed one.
+    """
+    paths = sorted(directory.glob(f"{use}.key")) + sorted(directory.glob(f"{use}.*.key"))
+    if not paths:
+        raise FileNotFoundError(2, "missing", str(directory / f"{use}.key"))
+    return [SoftwareSigner(vault.open(path.read_bytes(), _context(use))) for path in paths]
+
+
+def seal_secret(directory: Path, vault: Vault, use: KeyUse, seed: bytes, *, nonce: bytes) -> None:
+    """Keep a new key beside the others, named after its kid."""
+    kid = SoftwareSigner(seed).public_key.kid.hex()
+    _write(directory / f"{use}.{kid}.key", vault.seal(seed, _context(use), nonce=nonce))
 
 
 def describe_issuer_keys(keys: IssuerKeys) -> dict[str, object]:
@@ -130,7 +167,7 @@ def describe_issuer_keys(keys: IssuerKeys) -> dict[str, object]:
         "key_set_version": body.version,
         "key_set_id": body.id.hex(),
         "root_key_id": keys.root_key.id.hex(),
-        "root_key": to_base64url(keys.root_key.encode()),
+        "root_key": to_base64url(keys.root_key.raw),
         "checkpoint_key_id": keys.checkpoint_signer.public_key.id.hex(),
         "keys": [
             f"{key.use} {key.kid.hex()} from {_date(key.not_before)} to {_date(key.not_after)}"

@@ -21,6 +21,7 @@ class TrustRow(Base):
     """What this room remembers of a device key beside what identity knows."""
 
     __tablename__ = "offline_device"
+    __table_args__ = (Index("ix_offline_device_user", "tenant", "user_id"),)
 
     tenant: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     key_id: Mapped[bytes] = mapped_column(LargeBinary(ID_BYTES), primary_key=True)
@@ -30,6 +31,9 @@ class TrustRow(Base):
     refusal: Mapped[str | None] = mapped_column(String(32))
     """Why the last wish for a certificate was refused, so that it is told once."""
     synced_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    mark_shown: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    mark_given: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    """See `server.offline.history`."""
 
 
 class CertificateRow(Base):
@@ -69,6 +73,8 @@ class VoucherRow(Base):
     closed: Mapped[bool]
     revision: Mapped[int]
     """Counts the settlements that posted something; part of the ids of their entries."""
+    records: Mapped[int] = mapped_column(default=0)
+    """How many transfers are stored under it: while that stays, so does its tree."""
     envelope: Mapped[bytes] = mapped_column(LargeBinary)
 
 
@@ -149,13 +155,15 @@ class PositionRow(Base):
     held: Mapped[int] = mapped_column(BigInteger)
     hold: Mapped[UUID | None] = mapped_column(Id)
     """The ledger's hold over ``held``, until claim-by."""
+    promised: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Of a credit, what was guaranteed: a lower instant limit takes none of it back."""
 
 
 class AccountRow(Base):
     """A user's standing in one currency: debts from double spending and what was recovered.
 
-    ``instant_limit`` and ``fund_limit`` are the largest the policy ever gave, so that a change of
-    policy takes back no credit.
+    ``instant_limit`` is that of the last settlement. ``fund_limit`` is what the guarantee fund has
+    promised for this user's debts.
     """
 
     __tablename__ = "offline_account"
@@ -173,6 +181,14 @@ class AccountRow(Base):
     recovered: Mapped[int] = mapped_column(BigInteger)
     overdrawn: Mapped[int] = mapped_column(BigInteger)
     """Credit that had been spent online when it turned out not to be due."""
+    secured: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """The part of ``recovered`` that came from collateral."""
+    cushioned: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Collateral that stands in for credit which was spent online and turned out not to be due."""
+    collateral: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """What the user has set aside, the used part included."""
+    written_off: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """The part of the debt that nobody expects to be paid."""
     instant_limit: Mapped[int] = mapped_column(BigInteger)
     fund_limit: Mapped[int] = mapped_column(BigInteger)
     revision: Mapped[int]
@@ -227,4 +243,6 @@ class EventRow(Base):
     """Set when it concerns one device only."""
     type: Mapped[str] = mapped_column(String(24))
     body: Mapped[Any] = mapped_column(Json)
+    transfer: Mapped[bytes | None] = mapped_column(LargeBinary(ID_BYTES))
+    """The transfer that it tells of: its content is read from where it is stored."""
     at: Mapped[datetime] = mapped_column(UtcTime)

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from offline_protocol.transfers import TransferKind
 from server.identity import DeviceView, UserView, devices_by_keys, users_by_id
 from server.kit.unit_of_work import Tx
+from server.offline.bound_owners import owners_of
 from server.offline.trees import Tree
 
 
@@ -21,13 +21,18 @@ class Owners:
 
     async def learn(self, trees: Iterable[Tree]) -> None:
         """Ask for the devices behind every key of these trees."""
-        await self.learn_keys({key for tree in trees for key in keys_in(tree)})
+        await self.learn_keys({key for tree in trees for key in tree.owners})
 
     async def learn_keys(self, keys: Collection[bytes]) -> None:
-        """Ask for the devices with these keys; a key that nobody enrolled stays unknown."""
+        """Ask for the devices with these keys; a key that nobody enrolled stays unknown.
+
+        A further key of a device stands for the device.
+        """
         missing = set(keys) - self.devices.keys()
         if missing:
-            self.devices |= await devices_by_keys(self.tx, self.tenant, missing)
+            owners = await owners_of(self.tx, self.tenant, missing)
+            found = await devices_by_keys(self.tx, self.tenant, set(owners.values()))
+            self.devices |= {key: found[owner] for key, owner in owners.items() if owner in found}
 
     def user_of(self, key: bytes) -> UUID:
         return self.devices[key].user_id
@@ -45,24 +50,8 @@ class Owners:
 
     def users_in(self, tree: Tree) -> set[UUID]:
         """Return everybody who ever owned part of a tree."""
-        return {self.user_of(key) for key in keys_in(tree)}
+        return {self.user_of(key) for key in tree.owners}
 
     def claimants_in(self, tree: Tree) -> set[UUID]:
         """Return everybody who claimed part of a tree."""
-        return {
-            self.user_of(node.signer.id)
-            for node in tree.nodes.values()
-            if node.transfer.body.kind is TransferKind.CLAIM
-        }
-
-
-def keys_in(tree: Tree) -> set[bytes]:
-    """Return the ids of all device keys that ever owned part of a tree."""
-    owners = {tree.voucher.body.holder.id}
-    # A claim goes to the issuer's own key, which is nobody's device.
-    owners.update(
-        node.payee.id
-        for node in tree.nodes.values()
-        if node.transfer.body.kind is not TransferKind.CLAIM
-    )
-    return owners
+        return {self.user_of(key) for key in tree.claimants}

@@ -12,7 +12,7 @@ from server.kit.unit_of_work import Tx
 from server.ledger import EntryRequest
 from server.offline.events import Event, EventType
 from server.offline.models import PositionRow, VoucherRow
-from server.offline.postings import NOBODY, Book, Leg
+from server.offline.postings import BEARERS, NOBODY, Book, Leg
 
 Place = tuple[Leg, UUID]
 """A leg of a root, and the account, or `NOBODY` for the legs of the house."""
@@ -20,17 +20,24 @@ Place = tuple[Leg, UUID]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a leg should stand at; ``held`` is the part that waits for claim-by."""
+    """What a leg should stand at; ``held`` is the part that waits for claim-by.
+
+    ``promised`` is what was guaranteed of a credit, and stays so.
+    """
 
     amount: int = 0
     held: int = 0
+    promised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CreditChange:
+    """A credit that moved, and the ids of the ledger entries that moved it."""
+
     user: UUID
     before: Target
     after: Target
+    entries: tuple[UUID, ...] = ()
 
 
 @dataclass(slots=True)
@@ -53,14 +60,27 @@ class Positions:
                     changes[user] = changes.get(user, 0) + change
         return changes
 
-    def final_collateral(self, vouchers: Mapping[bytes, VoucherRow]) -> dict[UUID, int]:
-        """Return the collateral that closed roots have used, by the debtor."""
+    def final_collateral(
+        self, vouchers: Mapping[bytes, VoucherRow], result: Settlement
+    ) -> dict[UUID, int]:
+        """Return the collateral that closed roots have used, by the debtor.
+
+        Not what paid for a debt that ``result`` does not have any more: a dispute overturned it.
+        """
         used: dict[UUID, int] = {}
-        for root, legs in self.rows.items():
-            for (leg, user), row in legs.items():
-                if leg is Leg.COLLATERAL and vouchers[root].closed and row.amount:
-                    used[user] = used.get(user, 0) + row.amount
+        for root in result.roots:
+            if not vouchers[root.voucher_id].closed:
+                continue
+            for (leg, user), row in self.rows.get(root.voucher_id, {}).items():
+                amount = min(row.amount, root.debts.get(str(user), 0))
+                if leg is Leg.COLLATERAL and amount:
+                    used[user] = used.get(user, 0) + amount
         return used
+
+    def paid_by_fund(self, user: UUID) -> int:
+        """Return what the guarantee fund has paid for a cheat under these roots."""
+        rows = (legs.get((Leg.FUND, user)) for legs in self.rows.values())
+        return sum(row.amount for row in rows if row is not None)
 
     def move_to(self, root: RootSettlement, book: Book, *, revision: int) -> list[EntryRequest]:
         """Return the entries that bring a root to its settlement, and take them as posted."""
@@ -68,6 +88,7 @@ class Positions:
         entries: list[EntryRequest] = []
         for (leg, user), old, new in self._steps(root):
             row = self._row(root.voucher_id, (leg, user))
+            before = len(entries)
             if new.amount != old.amount:
                 by = new.amount - old.amount
                 entries.append(book.change(leg, user, by, subject=subject, revision=revision))
@@ -79,20 +100,28 @@ class Positions:
                     hold = book.hold(user, new.held, subject=subject, revision=revision)
                     entries.append(hold)
                     row.hold = hold.id
-            row.amount, row.held = new.amount, new.held
+            row.amount, row.held, row.promised = new.amount, new.held, new.promised
             if leg is Leg.CREDIT:
-                change = CreditChange(user, old, new)
+                change = CreditChange(user, old, new, tuple(each.id for each in entries[before:]))
                 self.credited.setdefault(root.voucher_id, []).append(change)
         return entries
 
     def news_of(
-        self, root: RootSettlement, currency: str, *, holder: UUID, closes: bool
+        self, root: RootSettlement, currency: str, *, parties: Collection[UUID], closes: bool
     ) -> Iterator[Event]:
-        """Return what to tell the users about the last `move_to` of a root."""
+        """Return what to tell the users about the last `move_to` of a root.
+
+        That it is closed is told to all ``parties``: also who passed value on, and got nothing
+        in the end, may have a payment that waits for this verdict.
+        """
         voucher = to_base64url(root.voucher_id)
         for change in self.credited.pop(root.voucher_id, ()):
             old, new = change.before, change.after
-            about = {"voucher_id": voucher, "currency": currency}
+            about = {
+                "voucher_id": voucher,
+                "currency": currency,
+                "entries": list(map(str, change.entries)),
+            }
             if new.amount != old.amount:
                 grew = new.amount > old.amount
                 yield Event(
@@ -108,7 +137,7 @@ class Positions:
             elif old.held and not new.held:
                 yield Event(EventType.CREDIT_FINAL, change.user, about | {"amount": new.amount})
         if closes:
-            for user in sorted({holder, *map(UUID, root.credits)}):
+            for user in sorted({*parties, *map(UUID, root.credits)}):
                 credit = root.credits.get(str(user))
                 amount = 0 if credit is None else credit.amount
                 body = {"voucher_id": voucher, "amount": amount, "currency": currency}
@@ -122,7 +151,7 @@ class Positions:
     def _steps(self, root: RootSettlement) -> list[tuple[Place, Target, Target]]:
         """Return the legs that change, with what they stand at and what they should."""
         known = self.rows.get(root.voucher_id, {})
-        before = {place: Target(row.amount, row.held) for place, row in known.items()}
+        before = {place: Target(row.amount, row.held, row.promised) for place, row in known.items()}
         after = dict(_targets(root))
         both = (
             (place, before.get(place, Target()), after.get(place, Target()))
@@ -135,7 +164,13 @@ class Positions:
         if place not in legs:
             leg, user = place
             legs[place] = PositionRow(
-                tenant=self.tenant, root=root, leg=leg.value, account=user, amount=0, held=0
+                tenant=self.tenant,
+                root=root,
+                leg=leg.value,
+                account=user,
+                amount=0,
+                held=0,
+                promised=0,
             )
             self.fresh.append(legs[place])
         return legs[place]
@@ -159,13 +194,23 @@ def _targets(root: RootSettlement) -> Iterator[tuple[Place, Target]]:
     sources = root.sources
     yield (Leg.BACKING, NOBODY), Target(sources.backing)
     yield (Leg.ISSUER, NOBODY), Target(sources.issuer)
-    for leg, amounts in (
-        (Leg.COLLATERAL, sources.collateral),
-        (Leg.FUND, sources.fund),
-        (Leg.DEBT, root.debts),
-    ):
-        for account, amount in amounts.items():
-            yield (leg, UUID(account)), Target(amount)
+    for account, amount in sources.collateral.items():
+        spared = BEARERS.get(account)
+        yield (
+            (Leg.COLLATERAL, UUID(account)) if spared is None else (spared, NOBODY),
+            Target(amount),
+        )
+    for account, amount in sources.fund.items():
+        yield (Leg.FUND, UUID(account)), Target(amount)
+    for user, amount in debts_of(root).items():
+        yield (Leg.DEBT, user), Target(amount)
     for account, credit in root.credits.items():
         held = 0 if root.closed else credit.amount - credit.guaranteed
-        yield (Leg.CREDIT, UUID(account)), Target(credit.amount, held)
+        yield (Leg.CREDIT, UUID(account)), Target(credit.amount, held, credit.guaranteed)
+
+
+def debts_of(root: RootSettlement) -> dict[UUID, int]:
+    """Return what each user owes under a root; what the house bears itself nobody owes."""
+    return {
+        UUID(account): amount for account, amount in root.debts.items() if account not in BEARERS
+    }

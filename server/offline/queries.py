@@ -191,6 +191,15 @@ def _is_staff(caller: Caller) -> bool:
     return "read_accounts" in PERMISSIONS.get(Role(caller.role), frozenset())
 
 
+def conflict_key(text: str) -> bytes:
+    """Return the key of a conflict from its id on the wire.
+
+    Raises:
+        InvalidRequest: the id is malformed.
+    """
+    return _identity(text, "conflict id")
+
+
 def _identity(text: str, field: str) -> bytes:
     data = from_base64url(text, field=field, size_max=_ID_BYTES)
     if len(data) != _ID_BYTES:

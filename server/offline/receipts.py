@@ -1,91 +1,117 @@
 """Receipts: kept as evidence for the payer, who hears of those that never reached the phone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 
-from offline_protocol.cose import Signed, check_signature
+from offline_protocol.cose import Signed
 from offline_protocol.errors import BadSignature, ProtocolError, ReceiptRefused
 from offline_protocol.receipts import Receipt
 from offline_protocol.transfers import Transfer
 from server.identity import DeviceView
-from server.kit.schema import to_base64url
 from server.kit.unit_of_work import Tx
 from server.offline.batch import Batch
 from server.offline.domain import OfflinePolicy
-from server.offline.events import Event, EventType
-from server.offline.models import TransferRow
-from server.offline.owners import Owners
-from server.offline.records import find_transfers, insert_receipts, known_receipts
-from server.offline.trees import read_transfer
+from server.offline.records import Grove, find_transfers, insert_receipts, known_receipts
+from server.offline.trees import Judge, read_transfer
 from server.offline.waiting import Waiting, insert_waiting
 
 
-async def judge_receipts(
-    tx: Tx,
-    tenant: int,
-    *,
-    batch: Batch,
-    waited: Sequence[Signed[Receipt]],
-    owners: Owners,
-    device: DeviceView,
-    policy: OfflinePolicy,
-) -> list[Event]:
-    """Judge and store the batch's receipts and those that had waited; return what to tell payers.
+def check_ahead(judge: Judge, batch: Batch, grove: Grove) -> None:
+    """Let the judge see the signatures of receipts whose transfers are at hand."""
+    for receipt in batch.receipts.values():
+        for name in receipt.body.transfer_ids:
+            tree = grove.tree_with(name)
+            node = None if tree is None else tree.nodes.get(name)
+            if node is not None:
+                with suppress(BadSignature):
+                    judge.check_receipt(receipt, node.payee)
 
-    A receipt is good when the payee of every transfer in it signed it, over their sum.
+
+@dataclass(slots=True)
+class ReceiptDesk:
+    """The receipts of one batch inside one transaction.
+
+    A receipt is good when the payee of every transfer in it signed it, over their sum. ``told``
+    is what payers are to hear: the transfer of theirs, its signer's key, and the receipt.
     """
-    offered = {each.id: each for each in (*waited, *batch.receipts.values())}
-    if not offered:
-        return []
-    known = await known_receipts(tx, tenant, offered)
-    transfers = await find_transfers(
-        tx, tenant, {name for each in offered.values() for name in each.body.transfer_ids}
-    )
-    good: dict[bytes, tuple[Signed[Receipt], bytes]] = {}
-    waiting: dict[bytes, list[Waiting]] = {}
-    refusals: dict[bytes, ProtocolError] = {}
-    for identity, receipt in offered.items():
-        missing = [name for name in receipt.body.transfer_ids if name not in transfers]
-        if identity in known:
-            continue
-        if missing:
-            waiting.setdefault(missing[0], []).append(receipt)
-            continue
-        about = [transfers[name] for name in receipt.body.transfer_ids]
-        try:
-            _check(receipt, [read_transfer(row.envelope).body for row in about])
-        except ProtocolError as error:
-            refusals[identity] = error
-        else:
-            good[identity] = (receipt, about[0].payee)
-    await insert_receipts(tx, tenant, good)
-    left = await insert_waiting(
-        tx, tenant, waiting, uploader=device.key.id, most=policy.waiting_per_device_max
-    )
-    _answer(batch, known, refusals, good, {each.id for each in left})
-    await owners.learn_keys({row.signer for row in transfers.values()})
-    return [
-        _event(transfers[name], receipt, owners)
-        for receipt, _ in good.values()
-        for name in receipt.body.transfer_ids
-        if transfers[name].signer != device.key.id
-    ]
 
+    tx: Tx
+    tenant: int
+    batch: Batch
+    judge: Judge
+    grove: Grove
+    device: DeviceView
+    policy: OfflinePolicy
+    told: dict[bytes, tuple[bytes, Signed[Receipt]]] = field(default_factory=dict)
 
-def _check(receipt: Signed[Receipt], about: Sequence[Transfer]) -> None:
-    body = receipt.body
-    if any(transfer.request_id != body.request_id for transfer in about):
-        raise ReceiptRefused(
-            "the receipt is for another request", number=601, code="receipt_names_request"
+    async def run(self, waited: Sequence[Signed[Receipt]]) -> None:
+        """Judge and store the batch's receipts and those that had waited."""
+        # By envelope: a forged copy must not stand in the way of the true one.
+        offered = {each.envelope: each for each in (*waited, *self.batch.receipts.values())}
+        if not offered:
+            return
+        known = await known_receipts(self.tx, self.tenant, {each.id for each in offered.values()})
+        fresh = [each for each in offered.values() if each.id not in known]
+        about = await self._transfers({name for each in fresh for name in each.body.transfer_ids})
+        good: dict[bytes, tuple[Signed[Receipt], bytes]] = {}
+        waiting: dict[bytes, list[Waiting]] = {}
+        refusals: dict[bytes, ProtocolError] = {}
+        for receipt in fresh:
+            names = receipt.body.transfer_ids
+            missing = next((name for name in names if name not in about), None)
+            if missing is not None:
+                waiting.setdefault(missing, []).append(receipt)
+                continue
+            try:
+                self._check(receipt, [about[name][0] for name in names])
+            except ProtocolError as error:
+                refusals[receipt.envelope] = error
+                continue
+            good[receipt.id] = (receipt, about[names[0]][0].payee.id)
+            self.told |= {
+                name: (about[name][1], receipt)
+                for name in names
+                if about[name][1] != self.device.key.id
+            }
+        await insert_receipts(self.tx, self.tenant, good)
+        left = await insert_waiting(
+            self.tx,
+            self.tenant,
+            waiting,
+            uploader=self.device.key.id,
+            most=self.policy.waiting_per_device_max,
         )
-    if sum(transfer.amount for transfer in about) != body.amount:
-        raise ReceiptRefused(
-            "the receipt is for another amount", number=603, code="receipt_of_amount"
-        )
-    for payee in {transfer.payee for transfer in about}:
-        try:
-            check_signature(receipt, payee)
-        except BadSignature as error:
-            raise ReceiptRefused(error.message, number=604, code="receipt_signed") from error
+        _answer(self.batch, known, refusals, good, {each.envelope for each in left})
+
+    async def _transfers(self, names: Collection[bytes]) -> dict[bytes, tuple[Transfer, bytes]]:
+        """Return the transfers that are known, each with the id of its signer's key."""
+        found: dict[bytes, tuple[Transfer, bytes]] = {}
+        for name in names:
+            tree = self.grove.tree_with(name)
+            if tree is not None and name in tree.nodes:
+                node = tree.nodes[name]
+                found[name] = (node.transfer.body, node.signer.id)
+        stored = await find_transfers(self.tx, self.tenant, set(names) - found.keys())
+        return found | {
+            name: (read_transfer(row.envelope).body, row.signer) for name, row in stored.items()
+        }
+
+    def _check(self, receipt: Signed[Receipt], about: Sequence[Transfer]) -> None:
+        body = receipt.body
+        if any(transfer.request_id != body.request_id for transfer in about):
+            raise ReceiptRefused(
+                "the receipt is for another request", number=601, code="receipt_names_request"
+            )
+        if sum(transfer.amount for transfer in about) != body.amount:
+            raise ReceiptRefused(
+                "the receipt is for another amount", number=603, code="receipt_of_amount"
+            )
+        for payee in {transfer.payee for transfer in about}:
+            try:
+                self.judge.check_receipt(receipt, payee)
+            except BadSignature as error:
+                raise ReceiptRefused(error.message, number=604, code="receipt_signed") from error
 
 
 def _answer(
@@ -97,26 +123,15 @@ def _answer(
 ) -> None:
     answered: set[bytes] = set()
     for index, receipt in batch.receipts.items():
-        if receipt.id in refusals:
-            error = refusals[receipt.id]
+        if receipt.envelope in refusals:
+            error = refusals[receipt.envelope]
             batch.refused(index, error.code, error.message)
         elif receipt.id in known or receipt.id in answered:
             batch.duplicate(index)
         elif receipt.id in good:
             batch.stored(index)
             answered.add(receipt.id)
-        elif receipt.id in turned_away:
+        elif receipt.envelope in turned_away:
             batch.refused(index, "too_many_waiting", "send the transfers that it is about first")
         else:
             batch.waiting(index, "kept until the transfers that it is about arrive")
-
-
-def _event(row: TransferRow, receipt: Signed[Receipt], owners: Owners) -> Event:
-    body = {
-        "transfer_id": to_base64url(row.id),
-        "parent": to_base64url(row.parent),
-        "kind": row.kind,
-        "object": to_base64url(row.envelope),
-        "receipt": to_base64url(receipt.envelope),
-    }
-    return Event(EventType.TRANSFER_KNOWN, owners.user_of(row.signer), body, row.signer)

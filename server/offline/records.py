@@ -1,15 +1,18 @@
 """Reading and storing what devices upload. Nothing is judged here."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from offline_protocol.certificates import DeviceCertificate
-from offline_protocol.cose import Signed, unseal
+from offline_protocol.cose import Signed
 from offline_protocol.receipts import Receipt
-from offline_protocol.transfers import Transfer
-from offline_protocol.vouchers import Voucher
+from offline_protocol.transfers import Transfer, TransferKind
+from server.kit.bulk import insert_rows, pairs_repeated, rows_among
+from server.kit.db import to_microseconds
 from server.kit.unit_of_work import Tx
 from server.offline.models import (
     CertificateRow,
@@ -17,8 +20,21 @@ from server.offline.models import (
     TransferRow,
     VoucherRow,
 )
-from server.offline.trees import Node, Tree, grow, read_transfer
+from server.offline.trees import (
+    Node,
+    Tree,
+    grow,
+    read_certificate,
+    read_transfer,
+    read_voucher,
+)
 
+_TRANSFERS = TransferRow.__tablename__
+_TRANSFER_COLUMNS = (
+    *("tenant", "id", "root", "parent", "lo", "hi", "signer", "payee", "kind"),
+    *("sequence", "time", "late", "received_at", "envelope"),
+)
+_KINDS = {kind: kind.name.lower() for kind in TransferKind}
 _NAMES_MAX = 500
 """Ids in one IN list: both databases have a limit on parameters."""
 
@@ -47,41 +63,60 @@ class Grove:
         return tree.add(transfer, late=late)
 
 
+class Place(NamedTuple):
+    """Where a stored transfer hangs, and whether it had come too late."""
+
+    root: bytes
+    late: bool
+
+
+class StoredTransfer(NamedTuple):
+    """A transfer as it is kept; ``signer`` is the id of a key."""
+
+    envelope: bytes
+    signer: bytes
+
+
 async def load_roots(tx: Tx, tenant: int, roots: Collection[bytes], into: Grove) -> None:
     """Load whole trees that are not loaded yet; ids that are no voucher of ours are ignored."""
     missing = sorted(set(roots) - into.trees.keys())
-    for names in slices(missing):
-        vouchers = await tx.session.scalars(
-            select(VoucherRow).where(VoucherRow.tenant == tenant, VoucherRow.id.in_(names))
-        )
-        found = {row.id: row for row in vouchers}
-        records: dict[bytes, list[tuple[Signed[Transfer], bool]]] = {name: [] for name in found}
-        query = select(TransferRow.root, TransferRow.envelope, TransferRow.late).where(
-            TransferRow.tenant == tenant, TransferRow.root.in_(list(found))
-        )
-        for root, envelope, late in await tx.session.execute(query):
-            records[root].append((read_transfer(envelope), late))
-        for root, row in found.items():
-            into.plant(row, grow(unseal(Voucher, row.envelope), records[root]))
+    found = await load_vouchers(tx, tenant, missing)
+    records: dict[bytes, list[tuple[Signed[Transfer], bool]]] = {name: [] for name in found}
+    filled = [name for name, row in found.items() if row.records]
+    for root, envelope, late in await rows_among(
+        tx, _TRANSFERS, "root, envelope, late", tenant=tenant, column="root", values=filled
+    ):
+        records[root].append((read_transfer(envelope), bool(late)))
+    for root, row in found.items():
+        assert len(records[root]) == row.records, "every record of a voucher is counted"
+        into.plant(row, grow(read_voucher(row.envelope), records[root]))
 
 
-async def roots_of(tx: Tx, tenant: int, identities: Collection[bytes]) -> set[bytes]:
-    """Return the roots in which these vouchers or transfers stand, as far as they are known."""
-    roots: set[bytes] = set()
-    for names in slices(sorted(set(identities))):
-        roots.update(
-            await tx.session.scalars(
-                select(TransferRow.root)
-                .where(TransferRow.tenant == tenant, TransferRow.id.in_(names))
-                .distinct()
-            )
-        )
-        roots.update(
-            await tx.session.scalars(
-                select(VoucherRow.id).where(VoucherRow.tenant == tenant, VoucherRow.id.in_(names))
-            )
-        )
-    return roots
+async def load_vouchers(
+    tx: Tx, tenant: int, identities: Iterable[bytes]
+) -> dict[bytes, VoucherRow]:
+    """Return the rows of those vouchers that are ours."""
+    found: dict[bytes, VoucherRow] = {}
+    for names in slices(sorted(identities)):
+        query = select(VoucherRow).where(VoucherRow.tenant == tenant, VoucherRow.id.in_(names))
+        found |= {row.id: row for row in await tx.session.scalars(query)}
+    return found
+
+
+async def places_of(tx: Tx, tenant: int, identities: Iterable[bytes]) -> dict[bytes, Place]:
+    """Return where the stored ones among these transfers hang."""
+    rows = await rows_among(
+        tx, _TRANSFERS, "id, root, late", tenant=tenant, column="id", values=identities
+    )
+    return {identity: Place(root, bool(late)) for identity, root, late in rows}
+
+
+async def vouchers_among(tx: Tx, tenant: int, identities: Iterable[bytes]) -> set[bytes]:
+    """Return which of these are ids of vouchers of ours."""
+    rows = await rows_among(
+        tx, VoucherRow.__tablename__, "id", tenant=tenant, column="id", values=identities
+    )
+    return {identity for (identity,) in rows}
 
 
 async def load_certificates(
@@ -96,43 +131,70 @@ async def load_certificates(
             .order_by(CertificateRow.valid_from)
         )
         for key, envelope in await tx.session.execute(query):
-            found.setdefault(key, []).append(unseal(DeviceCertificate, envelope))
+            found.setdefault(key, []).append(read_certificate(envelope))
     return found
 
 
-async def insert_transfers(tx: Tx, tenant: int, nodes: Iterable[tuple[bytes, Node]]) -> None:
-    """Store valid transfers, each with the id of its root."""
-    rows = [
-        {
-            "tenant": tenant,
-            "id": node.transfer.id,
-            "root": root,
-            "parent": node.transfer.body.parent,
-            "lo": node.transfer.body.lo,
-            "hi": node.transfer.body.hi,
-            "signer": node.signer.id,
-            "payee": node.payee.id,
-            "kind": node.transfer.body.kind.name.lower(),
-            "sequence": node.transfer.body.sequence,
-            "time": node.transfer.body.time,
-            "late": node.late,
-            "received_at": tx.now,
-            "envelope": node.transfer.envelope,
-        }
-        for root, node in nodes
-    ]
-    if rows:
-        await tx.connection.execute(insert(TransferRow), rows)
+async def insert_transfers(
+    tx: Tx, tenant: int, grove: Grove, nodes: Iterable[tuple[bytes, Node]]
+) -> None:
+    """Store valid transfers, each with the id of its root, and count them there."""
+    now = to_microseconds(tx.now)
+    rows = []
+    counts: Counter[bytes] = Counter()
+    for root, node in nodes:
+        body = node.transfer.body
+        counts[root] += 1
+        rows.append(
+            (
+                tenant,
+                node.transfer.id,
+                root,
+                body.parent,
+                body.lo,
+                body.hi,
+                node.signer.id,
+                body.payee.id,
+                _KINDS[body.kind],
+                body.sequence,
+                body.time,
+                node.late,
+                now,
+                node.transfer.envelope,
+            )
+        )
+    await insert_rows(tx, _TRANSFERS, _TRANSFER_COLUMNS, rows)
+    for root, count in counts.items():
+        grove.rows[root].records += count
 
 
 async def find_transfers(
-    tx: Tx, tenant: int, identities: Collection[bytes]
-) -> dict[bytes, TransferRow]:
+    tx: Tx, tenant: int, identities: Iterable[bytes]
+) -> dict[bytes, StoredTransfer]:
     """Return the stored transfers with these ids."""
-    found: dict[bytes, TransferRow] = {}
-    for names in slices(sorted(set(identities))):
-        query = select(TransferRow).where(TransferRow.tenant == tenant, TransferRow.id.in_(names))
-        found |= {row.id: row for row in await tx.session.scalars(query)}
+    rows = await rows_among(
+        tx, _TRANSFERS, "id, envelope, signer", tenant=tenant, column="id", values=identities
+    )
+    return {identity: StoredTransfer(*columns) for identity, *columns in rows}
+
+
+async def repeated_numbers(
+    tx: Tx, tenant: int, numbers: Iterable[tuple[bytes, int]]
+) -> list[tuple[bytes, Signed[Transfer]]]:
+    """Return stored transfers to which one key gave one of these sequence numbers, two at least.
+
+    Numbers stand beside the id of the key that gave them, and so do the transfers.
+    """
+    found: list[tuple[bytes, Signed[Transfer]]] = []
+    for signer, sequence in await pairs_repeated(
+        tx, _TRANSFERS, tenant=tenant, columns=("signer", "sequence"), pairs=numbers
+    ):
+        query = select(TransferRow.envelope).where(
+            TransferRow.tenant == tenant,
+            TransferRow.signer == signer,
+            TransferRow.sequence == sequence,
+        )
+        found += [(signer, read_transfer(each)) for each in await tx.session.scalars(query)]
     return found
 
 
@@ -146,29 +208,24 @@ async def issued_ids(tx: Tx, tenant: int, identities: Collection[bytes]) -> set[
     return issued
 
 
-async def known_receipts(tx: Tx, tenant: int, identities: Collection[bytes]) -> set[bytes]:
-    query = select(ReceiptRow.id).where(
-        ReceiptRow.tenant == tenant, ReceiptRow.id.in_(list(identities))
+async def known_receipts(tx: Tx, tenant: int, identities: Iterable[bytes]) -> set[bytes]:
+    rows = await rows_among(
+        tx, ReceiptRow.__tablename__, "id", tenant=tenant, column="id", values=identities
     )
-    return set(await tx.session.scalars(query))
+    return {identity for (identity,) in rows}
 
 
 async def insert_receipts(
     tx: Tx, tenant: int, receipts: Mapping[bytes, tuple[Signed[Receipt], bytes]]
 ) -> None:
     """Store receipts by their ids, each with the key of the payee who signed it."""
+    now = to_microseconds(tx.now)
     rows = [
-        {
-            "tenant": tenant,
-            "id": identity,
-            "payee": payee,
-            "received_at": tx.now,
-            "envelope": receipt.envelope,
-        }
+        (tenant, identity, payee, now, receipt.envelope)
         for identity, (receipt, payee) in receipts.items()
     ]
-    if rows:
-        await tx.connection.execute(insert(ReceiptRow), rows)
+    columns = ("tenant", "id", "payee", "received_at", "envelope")
+    await insert_rows(tx, ReceiptRow.__tablename__, columns, rows)
 
 
 def slices(names: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

@@ -8,7 +8,7 @@ import msgspec
 
 from server.kit.schema import Amount, CurrencyCode, Schema
 
-RECORDS_PER_SYNC_MAX = 200
+RECORDS_PER_SYNC_MAX = 2_000
 RECORD_TEXT_MAX = 16_384
 
 EncodedObject = Annotated[
@@ -61,19 +61,61 @@ class VoucherView(Schema):
     voucher: str
 
 
+class CertificatesCreate(Schema):
+    """Key bindings (see the protocol), each signed by the key that it binds."""
+
+    bindings: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=512)]],
+        msgspec.Meta(min_length=1, max_length=32),
+    ]
+
+
+class CertificatesCreated(Schema):
+    """Certificates in the order of the bindings, as base64url."""
+
+    certificates: list[str]
+
+
+class RevocationsView(Schema):
+    """What leads to the present list: nothing, a delta from the epoch that was named, or all."""
+
+    epoch: int
+    delta: str | None = None
+    list: str | None = None
+
+
+class CertificateLogView(Schema):
+    """Ids of certificates after ``after``, and the head of the log as it stands."""
+
+    size: int
+    head: str
+    after: int
+    certificate_ids: list[str]
+
+
 class RecordUpload(Schema):
     kind: RecordKind
     object: EncodedObject
 
 
+class Held(Schema):
+    """The newest that the device holds of what the issuer signs for all; 0 where it has none."""
+
+    revocation_epoch: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
+    acceptance_policy: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
+
+
 class SyncRequest(Schema):
     """Everything the device holds that it has not uploaded yet, and the last event it has read.
 
-    Sending something again changes nothing. ``cursor`` is 0 the first time.
+    Sending something again changes nothing. ``cursor`` is 0 the first time; ``history`` is that of
+    the last answer.
     """
 
     cursor: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1, examples=[0])]
     records: Annotated[list[RecordUpload], msgspec.Meta(max_length=RECORDS_PER_SYNC_MAX)]
+    held: Held = msgspec.field(default_factory=Held)
+    history: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
 class RecordResult(Schema):
@@ -99,6 +141,9 @@ class SyncAnswer(Schema):
     (proof_id, kind, role, amount, currency, account), ``debt_charged`` (amount, recovered,
     currency), ``certificate_refused`` (reason). With ``more`` there are others: sync again with
     the new cursor and no records.
+
+    ``reset``: the server was restored from a backup and may lack what it confirmed before. Upload
+    every record again; the events begin anew.
     """
 
     results: list[RecordResult]
@@ -109,6 +154,11 @@ class SyncAnswer(Schema):
     key_set: str | None
     server_time: int
     missing_sequences: list[int]
+    history: str = ""
+    reset: bool = False
+    missing_of_keys: dict[str, list[int]] = {}
+    revocations: RevocationsView | None = None
+    acceptance_policy: str | None = None
 
 
 class BalanceView(Schema):

@@ -12,11 +12,14 @@ from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from server.kit.errors import Unavailable
 from server.kit.unit_of_work import Tx, UnitOfWork
+from server.offline.checks import report_unsound, unsound
 from server.offline.currency_settlement import BalanceMoved, CurrencySettlement
 from server.offline.domain import OfflinePolicy
+from server.offline.errors import SettlementUnsound
 from server.offline.events import Event, turn_of
 from server.offline.models import ConflictRow
 from server.offline.owners import Owners
@@ -30,6 +33,8 @@ async def run_settling(uow: UnitOfWork, tenant: int, command: Callable[[Tx], Awa
     """Run a command that settles, again while other rooms move the same balances.
 
     Raises:
+        SettlementUnsound: the books would not have agreed, so nothing was committed; operators
+            were told.
         Unavailable: it did not work out in several attempts.
     """
     for _ in range(_ATTEMPTS_MAX):
@@ -37,6 +42,15 @@ async def run_settling(uow: UnitOfWork, tenant: int, command: Callable[[Tx], Awa
             return await uow.run(command, turn=turn_of(tenant))
         except BalanceMoved:
             continue
+        except SettlementUnsound as refusal:
+            await report_unsound(uow, tenant, refusal)
+            raise
+        except IntegrityError as error:
+            found = unsound(error)
+            if found is None:
+                raise
+            await report_unsound(uow, tenant, found)
+            raise found from error
     raise Unavailable("The balances moved too fast to settle.", fix="Send the same request again.")
 
 

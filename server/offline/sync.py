@@ -7,17 +7,19 @@ again changes nothing. Signatures of large batches are checked before that trans
 
 import asyncio
 
-from offline_protocol.cose import Signed
 from offline_protocol.rules import TrustContext
-from offline_protocol.transfers import Transfer
 from server.kit.auth import Caller
+from server.kit.schema import from_base64url
 from server.kit.unit_of_work import Tx, UnitOfWork
 from server.offline.admission import Admission
-from server.offline.batch import read_batch
+from server.offline.batch import Batch, read_batch
 from server.offline.domain import OfflinePolicy
 from server.offline.events import lock_offline
+from server.offline.history import MARK_BYTES
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.owners import Owners
+from server.offline.policy import policy_in_force
+from server.offline.receipts import check_ahead
 from server.offline.schemas import SyncAnswer, SyncRequest
 from server.offline.settlement import run_settling
 from server.offline.sync_batch import SyncBatch
@@ -25,7 +27,7 @@ from server.offline.trees import Judge
 from server.offline.vouchers import calling_device
 
 VERIFY_AHEAD_MIN = 16
-"""Transfers in a batch from which on reading everything twice is cheaper than a long write lock."""
+"""Records in a batch from which on reading twice is cheaper than a long write lock."""
 
 
 async def synchronise(
@@ -34,27 +36,36 @@ async def synchronise(
     """Take a device's records, settle what they change, and return its news.
 
     Raises:
+        InvalidRequest: ``history`` is none that this server gave to anybody.
         Forbidden: the call does not come from an enrolled device.
         Unavailable: the database was too busy.
     """
     judge = Judge(TrustContext(keys.key_set.body, now=0))
-    batch = read_batch(data.records)
-    if len(batch.all_transfers) >= VERIFY_AHEAD_MIN:
-        await _verify_ahead(uow, caller, judge, batch.all_transfers)
+    history = None
+    if data.history is not None:
+        history = from_base64url(data.history, field="history", size_max=MARK_BYTES)
+    if len(data.records) < VERIFY_AHEAD_MIN:
+        batch = read_batch(data.records)
+        ahead: list[Admission] = []
+    else:
+        batch = await asyncio.to_thread(read_batch, data.records)
+        ahead = [await _verify_ahead(uow, caller, judge, batch)]
 
     async def command(tx: Tx) -> SyncAnswer:
         await lock_offline(tx, caller.tenant)
         device = await calling_device(tx, caller)
-        work = SyncBatch(tx, keys, policy, caller, device, judge, read_batch(data.records))
-        return await work.run(data.cursor)
+        rules = await policy_in_force(tx, caller.tenant, policy)
+        work = SyncBatch(tx, keys, rules, caller, device, judge, batch.again(), data.held)
+        # What was decided ahead is used up by the first attempt.
+        work.ahead = ahead.pop() if ahead else None
+        return await work.run(data.cursor, history)
 
     return await run_settling(uow, caller.tenant, command)
 
 
-async def _verify_ahead(
-    uow: UnitOfWork, caller: Caller, judge: Judge, transfers: list[Signed[Transfer]]
-) -> None:
-    """Let the judge see the signatures outside the write lock and off the event loop."""
+async def _verify_ahead(uow: UnitOfWork, caller: Caller, judge: Judge, batch: Batch) -> Admission:
+    """Decide outside the write lock and off the event loop, so that signatures hold up nobody."""
+    transfers = batch.all_transfers
 
     async def load(tx: Tx) -> Admission:
         owners = Owners(tx, caller.tenant)
@@ -63,4 +74,10 @@ async def _verify_ahead(
         return admission
 
     admission = await uow.read(load)
-    await asyncio.to_thread(admission.decide, transfers)
+
+    def verify() -> None:
+        admission.decide(transfers)
+        check_ahead(judge, batch, admission.grove)
+
+    await asyncio.to_thread(verify)
+    return admission

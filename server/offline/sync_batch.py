@@ -1,7 +1,9 @@
 """One uploaded batch inside one transaction: judged, stored, settled, answered."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+
+import msgspec
 
 from offline_protocol.certificates import DeviceCertificate
 from offline_protocol.cose import Signed
@@ -14,17 +16,20 @@ from server.kit.schema import to_base64url
 from server.kit.unit_of_work import Tx
 from server.offline.admission import Admission
 from server.offline.batch import Batch
+from server.offline.bound_owners import keys_bound_to
 from server.offline.conflicts import Detective
 from server.offline.domain import OfflinePolicy
-from server.offline.events import Event, EventType, events_after, tell
+from server.offline.events import Event, events_after, tell
+from server.offline.history import MARK_BYTES, turn_page
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.owners import Owners
-from server.offline.receipts import judge_receipts
+from server.offline.receipts import ReceiptDesk
 from server.offline.records import insert_transfers, issued_ids
-from server.offline.schemas import SyncAnswer
+from server.offline.schemas import Held, SyncAnswer
 from server.offline.settlement import Settler
 from server.offline.trees import Judge
 from server.offline.trust import certify, missing_sequences, refusal_of, trust_row
+from server.offline.trust_news import trust_news
 from server.offline.waiting import Waiting, insert_waiting, take_waiting
 
 
@@ -39,52 +44,63 @@ class SyncBatch:
     device: DeviceView
     judge: Judge
     batch: Batch
+    held: Held = field(default_factory=Held)
     events: list[Event] = field(default_factory=list)
+    ahead: Admission | None = None
+    """What was decided about the batch before the transaction began."""
 
     @property
     def tenant(self) -> int:
         return self.caller.tenant
 
-    async def run(self, cursor: int) -> SyncAnswer:
-        owners = Owners(self.tx, self.tenant)
-        now = int(self.tx.now.timestamp())
-        admission = Admission(self.tenant, self.judge, now, owners)
-        waiting, receipts = await self._admit(admission)
-        await insert_transfers(self.tx, self.tenant, admission.fresh)
-        turned_away = await self._wait(waiting)
+    async def run(self, cursor: int, history: bytes | None) -> SyncAnswer:
+        admission, receipts = await self._admit()
+        owners = admission.owners
+        await insert_transfers(self.tx, self.tenant, admission.grove, admission.fresh)
+        turned_away = await self._wait(admission.waiting)
         self._answer_transfers(admission, turned_away)
         await self._answer_issued()
         roots = {root for root, _ in admission.fresh}
         await self._settle(admission, owners, roots)
-        self._tell_parties(admission, owners)
-        self.events += await judge_receipts(
+        desk = ReceiptDesk(
             self.tx,
             self.tenant,
-            batch=self.batch,
-            waited=receipts,
-            owners=owners,
-            device=self.device,
-            policy=self.policy,
+            self.batch,
+            self.judge,
+            admission.grove,
+            self.device,
+            self.policy,
         )
+        await desk.run(receipts)
+        await self._tell_parties(admission, owners, desk.told)
         certificate, missing = await self._certify(owners)
         await tell(self.tx, self.tenant, self.events)
-        return await self._answer(cursor, certificate, missing)
+        mark = self.tx.ids.token(MARK_BYTES)
+        forgotten = turn_page(await trust_row(self.tx, self.tenant, self.device), history, mark)
+        answer = await self._answer(0 if forgotten else cursor, certificate, missing)
+        return msgspec.structs.replace(answer, history=to_base64url(mark), reset=forgotten)
 
-    async def _admit(
-        self, admission: Admission
-    ) -> tuple[list[Signed[Transfer]], list[Signed[Receipt]]]:
+    async def _admit(self) -> tuple[Admission, list[Signed[Receipt]]]:
         """Let in what can be, and then what had waited for that, until nothing moves."""
-        queue = self.batch.all_transfers
-        waiting: list[Signed[Transfer]] = []
+        if self.ahead is not None and await self.ahead.carry_into(self.tx):
+            admission, queue = self.ahead, self.ahead.waiting
+            admission.waiting = []
+        else:
+            now, owners = int(self.tx.now.timestamp()), Owners(self.tx, self.tenant)
+            admission = Admission(self.tenant, self.judge, now, owners)
+            queue = self.batch.all_transfers
         receipts: list[Signed[Receipt]] = []
-        while queue:
-            seen = len(admission.fresh)
-            await admission.load(self.tx, queue)
-            waiting = admission.decide([*waiting, *queue])
+        seen = 0
+        while True:
+            if queue:
+                await admission.load(self.tx, queue)
+                admission.decide(queue)
             fresh = {node.transfer.id for _, node in admission.fresh[seen:]}
+            seen = len(admission.fresh)
             queue, more = await take_waiting(self.tx, self.tenant, fresh)
             receipts += more
-        return waiting, receipts
+            if not queue:
+                return admission, receipts
 
     async def _wait(self, waiting: list[Signed[Transfer]]) -> Collection[bytes]:
         """Keep what has to wait; return the envelopes for which there is no room."""
@@ -143,28 +159,36 @@ class SyncBatch:
                 self.batch.stored(index)
             else:
                 self.batch.duplicate(index)
-        await detective.inspect([node for _, node in admission.fresh], roots)
+        await detective.inspect(admission.fresh)
         settler = Settler(self.tx, self.tenant, self.policy, admission.grove, owners)
         await settler.settle(roots)
         self.events += detective.events + settler.events
 
-    def _tell_parties(self, admission: Admission, owners: Owners) -> None:
-        """Tell both ends of a transfer that it is known, unless they uploaded it themselves."""
+    async def _tell_parties(
+        self,
+        admission: Admission,
+        owners: Owners,
+        receipts: Mapping[bytes, tuple[bytes, Signed[Receipt]]],
+    ) -> None:
+        """Tell both ends of a transfer that it is known, unless they uploaded it themselves.
+
+        The payer is told with the receipt, also when only that is new.
+        """
+        left = dict(receipts)
         for _, node in admission.fresh:
             transfer = node.transfer
-            body = {
-                "transfer_id": to_base64url(transfer.id),
-                "parent": to_base64url(transfer.body.parent),
-                "kind": transfer.body.kind.name.lower(),
-                "object": to_base64url(transfer.envelope),
-            }
             ends = {node.signer.id}
             if transfer.body.kind is not TransferKind.CLAIM:
                 ends.add(node.payee.id)
-            self.events += [
-                Event(EventType.TRANSFER_KNOWN, owners.user_of(key), body, key)
-                for key in sorted(ends - {self.device.key.id})
-            ]
+            for key in sorted(ends - {self.device.key.id}):
+                told = left.pop(transfer.id, None) if key == node.signer.id else None
+                receipt = None if told is None else told[1]
+                self.events.append(Event.known(transfer.id, owners.user_of(key), key, receipt))
+        await owners.learn_keys({key for key, _ in left.values()})
+        self.events += [
+            Event.known(transfer_id, owners.user_of(key), key, receipt)
+            for transfer_id, (key, receipt) in left.items()
+        ]
 
     async def _certify(self, owners: Owners) -> tuple[Signed[DeviceCertificate] | None, list[int]]:
         row = await trust_row(self.tx, self.tenant, self.device)
@@ -180,30 +204,48 @@ class SyncBatch:
         row.refusal = None
         user = await owners.user(self.device.user_id)
         certificate = await certify(
-            self.tx, self.tenant, self.keys, self.policy, device=self.device, user=user
+            self.tx, self.tenant, self.keys, self.policy, key=self.device.key, user=user
         )
         return certificate, missing
 
     async def _answer(
         self, cursor: int, certificate: Signed[DeviceCertificate] | None, missing: list[int]
     ) -> SyncAnswer:
-        rows, more = await events_after(
+        events, more = await events_after(
             self.tx,
             self.tenant,
             user_id=self.caller.user_id,
             device_key=self.device.key.id,
             cursor=cursor,
         )
+        news = await trust_news(
+            self.tx,
+            self.tenant,
+            self.keys,
+            held_epoch=self.held.revocation_epoch,
+            held_policy=self.held.acceptance_policy,
+        )
         return SyncAnswer(
             results=self.batch.answer(),
-            events=[{**row.body, "seq": row.seq, "type": row.type, "at": row.at} for row in rows],
-            cursor=rows[-1].seq if rows else cursor,
+            events=events,
+            cursor=events[-1]["seq"] if events else cursor,
             more=more,
             certificate=None if certificate is None else to_base64url(certificate.envelope),
             key_set=to_base64url(self.keys.key_set.envelope),
             server_time=int(self.tx.now.timestamp()),
             missing_sequences=missing,
+            missing_of_keys=await self._missing_of_bound_keys(),
+            revocations=news.revocations,
+            acceptance_policy=news.acceptance_policy,
         )
+
+    async def _missing_of_bound_keys(self) -> dict[str, list[int]]:
+        """Return the holes in what the device's further keys have signed, by key id."""
+        missing = {
+            to_base64url(key): await missing_sequences(self.tx, self.tenant, key, self.policy)
+            for key in await keys_bound_to(self.tx, self.tenant, self.device.key.id)
+        }
+        return {key: numbers for key, numbers in missing.items() if numbers}
 
 
 def _word(record: object) -> str:

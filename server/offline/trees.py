@@ -15,15 +15,17 @@ from offline_protocol.chain_rules import (
     transfer_signed,
 )
 from offline_protocol.chains import Link
-from offline_protocol.cose import Signed, unseal
+from offline_protocol.cose import Signed, check_signature, unseal
 from offline_protocol.errors import ChainRefused, ProtocolError
 from offline_protocol.keys import PublicKey
+from offline_protocol.receipts import Receipt
 from offline_protocol.resolution import Root
 from offline_protocol.rules import TrustContext, walk
 from offline_protocol.transfers import Transfer, TransferKind
 from offline_protocol.vouchers import Voucher
 
 _DECODED_MAX = 1 << 14
+_ISSUED_MAX = 1 << 12
 # Certificates come from our own table, and a signature is checked once (see `Judge`).
 _RULES = tuple(
     each for each in TRANSFER_RULES if each not in {transfer_certificate_issued, transfer_signed}
@@ -41,6 +43,18 @@ def read_transfer(envelope: bytes) -> Signed[Transfer]:
         ProtocolError: not a transfer.
     """
     return unseal(Transfer, envelope)
+
+
+@lru_cache(_ISSUED_MAX)
+def read_voucher(envelope: bytes) -> Signed[Voucher]:
+    """Read a voucher strictly; the same bytes are read once. Raises as `read_transfer` does."""
+    return unseal(Voucher, envelope)
+
+
+@lru_cache(_ISSUED_MAX)
+def read_certificate(envelope: bytes) -> Signed[DeviceCertificate]:
+    """Read a certificate strictly; the same bytes are read once. Raises as `read_transfer` does."""
+    return unseal(DeviceCertificate, envelope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +79,22 @@ class Tree:
     nodes: dict[bytes, Node] = field(default_factory=dict)
     children: dict[bytes, list[Node]] = field(default_factory=dict)
     """By the id of the voucher or transfer under which they hang."""
+    owners: set[bytes] = field(default_factory=set)
+    """Ids of all device keys that ever owned part of it."""
+    claimants: set[bytes] = field(default_factory=set)
+    """Ids of the keys that claimed part of it."""
+
+    def __post_init__(self) -> None:
+        self.owners.add(self.voucher.body.holder.id)
 
     @property
     def root(self) -> bytes:
         return self.voucher.id
+
+    def signer_of(self, transfer: Signed[Transfer]) -> PublicKey:
+        """Return the owner of a transfer's parent, who alone can sign it; that must be here."""
+        parent = self.nodes.get(transfer.body.parent)
+        return self.voucher.body.holder if parent is None else parent.payee
 
     def link(
         self, transfer: Signed[Transfer], certificate: Signed[DeviceCertificate] | None
@@ -89,10 +115,18 @@ class Tree:
 
     def add(self, transfer: Signed[Transfer], *, late: bool) -> Node:
         """Hang a transfer that was found valid."""
-        link = self.link(transfer, None)
-        node = Node(transfer, link.signer, link.hops_used, late)
+        body = transfer.body
+        parent = self.nodes.get(body.parent)
+        signer = self.voucher.body.holder if parent is None else parent.payee
+        hops = (0 if parent is None else parent.hops) + (body.kind is TransferKind.PAY)
+        node = Node(transfer, signer, hops, late)
         self.nodes[transfer.id] = node
-        self.children.setdefault(transfer.body.parent, []).append(node)
+        self.children.setdefault(body.parent, []).append(node)
+        if body.kind is TransferKind.CLAIM:
+            # It goes to the issuer's own key, which is nobody's device.
+            self.claimants.add(signer.id)
+        else:
+            self.owners.add(body.payee.id)
         return node
 
     def below(self, *identities: bytes) -> list[Node]:
@@ -136,11 +170,12 @@ def grow(voucher: Signed[Voucher], stored: Iterable[tuple[Signed[Transfer], bool
 
 
 class Judge:
-    """Applies R1. Remembers which signatures it has verified, so that no verdict pays twice."""
+    """Applies R1. Remembers by their bytes what it found valid, so that no verdict pays twice."""
 
     def __init__(self, context: TrustContext) -> None:
         self._context = context
         self._verified: set[tuple[bytes, bytes]] = set()
+        self._valid: set[bytes] = set()
 
     def judge(
         self, tree: Tree, transfer: Signed[Transfer], certificates: Certificates
@@ -148,22 +183,35 @@ class Judge:
         """Return why a transfer cannot hang in the tree, or None when it can.
 
         Its parent must be in the tree. Of a signer's certificates any one may make it valid: the
-        signer showed one of them to the payee, and we cannot know which.
+        signer showed one of them to the payee, and we cannot know which. A transfer names its
+        parent by content, and with it everything above; so what was valid stays valid, whatever
+        other certificates there are.
         """
-        signer = tree.link(transfer, None).signer
+        if transfer.envelope in self._valid:
+            return None
+        refusal: ProtocolError | None = None
+        for certificate in self._choices(tree, transfer, certificates):
+            link = tree.link(transfer, certificate)
+            try:
+                walk(_RULES, link, self._context)
+            except ChainRefused as error:
+                refusal = refusal or error
+                continue
+            refusal = self._check_signature(link)
+            if refusal is None:
+                self._valid.add(transfer.envelope)
+            return refusal
+        assert refusal is not None
+        return refusal
+
+    def _choices(
+        self, tree: Tree, transfer: Signed[Transfer], certificates: Certificates
+    ) -> list[Signed[DeviceCertificate] | None]:
+        signer = tree.signer_of(transfer)
         choices: list[Signed[DeviceCertificate] | None] = list(certificates.get(signer.id, ()))
         if signer == tree.voucher.body.holder:
             choices.insert(0, None)
-        refusal: ProtocolError | None = None
-        for certificate in choices or [None]:
-            try:
-                walk(_RULES, tree.link(transfer, certificate), self._context)
-            except ChainRefused as error:
-                refusal = refusal or error
-            else:
-                return self._check_signature(tree.link(transfer, certificate))
-        assert refusal is not None
-        return refusal
+        return choices or [None]
 
     def _check_signature(self, link: Link) -> ProtocolError | None:
         known = (link.transfer.envelope, link.signer.id)
@@ -174,3 +222,14 @@ class Judge:
                 return error
             self._verified.add(known)
         return None
+
+    def check_receipt(self, receipt: Signed[Receipt], payee: PublicKey) -> None:
+        """Check a receipt's signature, once for the same bytes and key.
+
+        Raises:
+            BadSignature: the payee did not sign it.
+        """
+        known = (receipt.envelope, payee.id)
+        if known not in self._verified:
+            check_signature(receipt, payee)
+            self._verified.add(known)

@@ -16,9 +16,11 @@ from offline_protocol.keys import PublicKey
 from server.identity import DeviceStatus, DeviceView, Role, UserView
 from server.kit.money import ASSETS
 from server.kit.unit_of_work import Tx
+from server.offline.certificate_log import append_to_log
 from server.offline.domain import OfflinePolicy
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.models import CertificateRow, TransferRow, TrustRow
+from server.offline.revocation import revoke_device
 
 MISSING_MAX = 100
 """Missing sequence numbers that are named in one answer."""
@@ -37,9 +39,10 @@ async def trust_row(tx: Tx, tenant: int, device: DeviceView) -> TrustRow:
 
 
 async def convict(tx: Tx, tenant: int, device: DeviceView) -> None:
-    """Never trust this device key again."""
+    """Never trust this device again: no certificate, and its keys are on the revocation list."""
     row = await trust_row(tx, tenant, device)
     row.convicted_at = row.convicted_at or tx.now
+    await revoke_device(tx, tenant, device, "convicted")
 
 
 async def missing_sequences(tx: Tx, tenant: int, key: bytes, policy: OfflinePolicy) -> list[int]:
@@ -94,53 +97,56 @@ async def certify(
     keys: IssuerKeys,
     policy: OfflinePolicy,
     *,
-    device: DeviceView,
+    key: PublicKey,
     user: UserView,
 ) -> Signed[DeviceCertificate]:
-    """Return the device's certificate; issue a new one when it ends soon or has another name."""
-    current = await current_certificate(tx, tenant, device.key.id)
+    """Return a device key's certificate; issue a new one when it ends soon or has another name.
+
+    Every certificate that is signed is logged in the same transaction.
+    """
+    current = await current_certificate(tx, tenant, key.id)
     if (
         current is not None
         and current.body.valid_to >= _seconds(tx.now + policy.renew_below)
         and current.body.display_name == _certified_name(user)
     ):
         return current
-    certificate = seal(_certificate(tx.now, keys, policy, device.key, user), keys.issue_signer)
+    # A device whose clock is a little slow must be able to use it at once.
+    valid_from = _seconds(tx.now) - CLOCK_SLACK_S
+    issuer = keys.issuer_at(valid_from)
+    limits = [policy.limits(code) for code in ASSETS]
+    certificate = seal(
+        DeviceCertificate(
+            kid=issuer.public_key.kid,
+            device_key=key,
+            valid_from=valid_from,
+            valid_to=_seconds(tx.now + policy.certificate_life),
+            # A certificate speaks for all currencies; the voucher's own limits are per currency.
+            limits=Limits(
+                payment_max=max(each.payment_max for each in limits),
+                balance_max=max(each.balance_max for each in limits),
+                hops_max=policy.hops_max,
+            ),
+            assurance=Assurance.SOFTWARE,
+            display_name=_certified_name(user),
+        ),
+        issuer,
+    )
     known = await tx.session.get(CertificateRow, (tenant, certificate.id))
     if known is None:
         tx.session.add(
             CertificateRow(
                 tenant=tenant,
                 id=certificate.id,
-                key_id=device.key.id,
+                key_id=key.id,
                 valid_from=certificate.body.valid_from,
                 valid_to=certificate.body.valid_to,
                 envelope=certificate.envelope,
             )
         )
         await tx.session.flush()
+        await append_to_log(tx, tenant, [certificate.id])
     return certificate
-
-
-def _certificate(
-    now: datetime, keys: IssuerKeys, policy: OfflinePolicy, key: PublicKey, user: UserView
-) -> DeviceCertificate:
-    limits = [policy.limits(code) for code in ASSETS]
-    return DeviceCertificate(
-        kid=keys.issue_kid,
-        device_key=key,
-        # A device whose clock is a little slow must be able to use it at once.
-        valid_from=_seconds(now) - CLOCK_SLACK_S,
-        valid_to=_seconds(now + policy.certificate_life),
-        # A certificate speaks for all currencies; the voucher's own limits are per currency.
-        limits=Limits(
-            payment_max=max(each.payment_max for each in limits),
-            balance_max=max(each.balance_max for each in limits),
-            hops_max=policy.hops_max,
-        ),
-        assurance=Assurance.SOFTWARE,
-        display_name=_certified_name(user),
-    )
 
 
 def _certified_name(user: UserView) -> str | None:

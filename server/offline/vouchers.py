@@ -18,13 +18,16 @@ from server.kit.idempotency import fingerprint, once
 from server.kit.schema import to_base64url
 from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import post_many
+from server.offline.collateral import bind, free_collateral
 from server.offline.domain import CurrencyLimits, OfflinePolicy, split_value
 from server.offline.errors import DebtOutstanding, DeviceNotTrusted, OverOfflineLimit
-from server.offline.events import lock_offline, turn_of
+from server.offline.events import Event, lock_offline, tell
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.models import AccountRow, VoucherRow
+from server.offline.policy import policy_in_force
 from server.offline.postings import Book
 from server.offline.schemas import VouchersCreate, VouchersCreated
+from server.offline.settlement import run_settling
 from server.offline.trust import trust_row
 
 
@@ -39,6 +42,8 @@ async def issue_vouchers(
 ) -> VouchersCreated:
     """Move an amount onto the calling device; the same key gives the same vouchers again.
 
+    ``policy`` holds where the tenant has stored none.
+
     Raises:
         UnknownCurrency: this server does not know the currency.
         OverOfflineLimit: too much at once, or too much for one device.
@@ -47,12 +52,13 @@ async def issue_vouchers(
         InsufficientFunds: the available balance does not cover the amount.
         IdempotencyConflict: the key was used for another request.
     """
-    limits = policy.limits(data.currency)
 
     async def command(tx: Tx) -> VouchersCreated:
         await lock_offline(tx, caller.tenant)
         device = await calling_device(tx, caller)
-        issue = _Issue(tx, caller.tenant, keys, policy, limits, device, data)
+        rules = await policy_in_force(tx, caller.tenant, policy)
+        limits = rules.limits(data.currency)
+        issue = _Issue(tx, caller.tenant, keys, rules, limits, device, data)
         return await once(
             tx,
             tenant=caller.tenant,
@@ -64,7 +70,7 @@ async def issue_vouchers(
             work=issue.run,
         )
 
-    return await uow.run(command, turn=turn_of(caller.tenant))
+    return await run_settling(uow, caller.tenant, command)
 
 
 async def calling_device(tx: Tx, caller: Caller) -> DeviceView:
@@ -95,16 +101,26 @@ class _Issue:
 
     async def run(self) -> VouchersCreated:
         await self._check_trust()
-        await self._check_limits()
+        pledge = await self._check_limits()
         values = split_value(self.data.amount, self.limits.voucher_value_max)
         vouchers = [self._sign(value) for value in values]
-        self.tx.session.add_all(map(self._row, vouchers))
+        rows = [self._row(voucher) for voucher in vouchers]
+        self.tx.session.add_all(rows)
         await self.tx.session.flush()
         book = Book(self.tenant, self.data.currency)
         user = self.device.user_id
         entries = [book.issue(user, each.id, each.body.value) for each in vouchers]
         for outcome in await post_many(self.tx, entries):
             outcome.raise_for_refusal()
+        await bind(self.tx, rows, pledge)
+        await tell(
+            self.tx,
+            self.tenant,
+            [
+                Event.issued(user, voucher.id, voucher.body.value, self.data.currency, entry.id)
+                for voucher, entry in zip(vouchers, entries, strict=True)
+            ],
+        )
         return VouchersCreated(vouchers=[to_base64url(voucher.envelope) for voucher in vouchers])
 
     async def _check_trust(self) -> None:
@@ -127,7 +143,8 @@ class _Issue:
                 fix="Add money to your account; the debt is taken from it, then try again.",
             )
 
-    async def _check_limits(self) -> None:
+    async def _check_limits(self) -> int:
+        """Check what the device may hold; return the collateral that the new vouchers take."""
         amount, currency = self.data.amount, self.data.currency
         at_once = self.limits.voucher_value_max * self.policy.vouchers_per_issue_max
         if amount > at_once:
@@ -145,7 +162,8 @@ class _Issue:
                 VoucherRow.closed.is_(False),
             )
         )
-        most = self.limits.balance_max
+        aside = await free_collateral(self.tx, self.tenant, self.device.user_id, currency)
+        most = self.limits.balance_with(aside)
         room = max(0, most - int(held or 0))
         if amount > room:
             raise OverOfflineLimit(
@@ -154,13 +172,17 @@ class _Issue:
                 limit=most,
                 room=room,
             )
+        needed = self.limits.collateral_for(int(held or 0) + amount)
+        assert needed is not None, "without a percentage collateral raises no limit"
+        return needed
 
     def _sign(self, value: int) -> Signed[Voucher]:
         now = int(self.tx.now.timestamp())
         spend_by = now + int(self.policy.spend_by.total_seconds())
+        issuer = self.keys.issuer_at(now - CLOCK_SLACK_S)
         return seal(
             Voucher(
-                kid=self.keys.issue_kid,
+                kid=issuer.public_key.kid,
                 serial=self.tx.ids.token(SERIAL_BYTES),
                 currency=self.data.currency,
                 value=value,
@@ -173,7 +195,7 @@ class _Issue:
                 ),
                 claim_by=spend_by + int(self.policy.claim_after.total_seconds()),
             ),
-            self.keys.issue_signer,
+            issuer,
         )
 
     def _row(self, voucher: Signed[Voucher]) -> VoucherRow:

@@ -8,11 +8,13 @@ from sqlalchemy import delete, func, insert, select
 from offline_protocol.cose import Signed, unseal
 from offline_protocol.receipts import Receipt
 from offline_protocol.transfers import Transfer
+from server.kit.bulk import rows_among
 from server.kit.unit_of_work import Tx
 from server.offline.models import WaitingRow
 from server.offline.records import slices
 from server.offline.trees import read_transfer
 
+_TABLE = WaitingRow.__tablename__
 Waiting = Signed[Transfer] | Signed[Receipt]
 
 
@@ -23,17 +25,17 @@ async def insert_waiting(
 
     ``most`` is how many may wait for one device that uploads. Returns those without room.
     """
+    if not waiting:
+        return []
     offered = {
         sha256(each.envelope).digest(): (parent, each)
         for parent, group in waiting.items()
         for each in group
     }
-    known: set[bytes] = set()
-    for names in slices(sorted(offered)):
-        query = select(WaitingRow.envelope_id).where(
-            WaitingRow.tenant == tenant, WaitingRow.envelope_id.in_(names)
-        )
-        known.update(await tx.session.scalars(query))
+    stored = await rows_among(
+        tx, _TABLE, "envelope_id", tenant=tenant, column="envelope_id", values=offered
+    )
+    known = {digest for (digest,) in stored}
     count = await tx.session.scalar(
         select(func.count()).where(WaitingRow.tenant == tenant, WaitingRow.uploader == uploader)
     )
@@ -60,21 +62,18 @@ async def take_waiting(
     tx: Tx, tenant: int, parents: Collection[bytes]
 ) -> tuple[list[Signed[Transfer]], list[Signed[Receipt]]]:
     """Remove and return the records that waited for these transfers."""
+    found = await rows_among(
+        tx, _TABLE, "envelope_id, kind, envelope", tenant=tenant, column="parent", values=parents
+    )
+    for names in slices([digest for digest, *_ in found]):
+        await tx.session.execute(
+            delete(WaitingRow).where(WaitingRow.tenant == tenant, WaitingRow.envelope_id.in_(names))
+        )
     transfers: list[Signed[Transfer]] = []
     receipts: list[Signed[Receipt]] = []
-    for names in slices(sorted(parents)):
-        where = (WaitingRow.tenant == tenant, WaitingRow.parent.in_(names))
-        query = (
-            select(WaitingRow.kind, WaitingRow.envelope)
-            .where(*where)
-            .order_by(WaitingRow.envelope_id)
-        )
-        found = (await tx.session.execute(query)).all()
-        if found:
-            await tx.session.execute(delete(WaitingRow).where(*where))
-        for kind, envelope in found:
-            if kind == Transfer.NAME:
-                transfers.append(read_transfer(envelope))
-            else:
-                receipts.append(unseal(Receipt, envelope))
+    for _, kind, envelope in sorted(map(tuple, found)):
+        if kind == Transfer.NAME:
+            transfers.append(read_transfer(envelope))
+        else:
+            receipts.append(unseal(Receipt, envelope))
     return transfers, receipts

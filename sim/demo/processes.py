@@ -129,13 +129,19 @@ class Device:
     def wallet_file(self) -> Path:
         return self.folder / "wallet.db"
 
+    @property
+    def state_folder(self) -> Path:
+        """Where the wallet's witness lies."""
+        return self.folder / "state"
+
     def command(self, *arguments: str) -> list[str]:
         return [program(), "wallet", *arguments]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         wallet = {"TALLYSTICK_WALLET": str(self.wallet_file)}
         secret = {"TALLYSTICK_PASSPHRASE": self.passphrase}
-        return environment(wallet | secret | dict(extra or {}))
+        state = {"XDG_STATE_HOME": str(self.state_folder)}
+        return environment(wallet | secret | state | dict(extra or {}))
 
     def run(self, *arguments: str, extra: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Run one wallet command to its end and return its JSON."""
@@ -154,14 +160,22 @@ class Device:
             text=True,
         )
 
-    def back_up(self, target: Path) -> None:
-        """Copy every file of the wallet, as a phone's backup would."""
-        shutil.copytree(self.folder, target)
+    def image(self) -> dict[Path, bytes]:
+        """Every file of the phone, as an image of its storage holds it."""
+        return {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
 
-    def restore(self, source: Path) -> None:
-        """Put an old copy in the place of the present wallet."""
-        shutil.rmtree(self.folder)
-        shutil.copytree(source, self.folder)
+    def restore(self, image: Mapping[Path, bytes], *, whole: bool) -> None:
+        """Put an image back; not whole means without the witness, as a backup of the wallet does.
+
+        The bytes go into the very same files, so the file system shows no trace.
+        """
+        for path in self.image().keys() | image.keys():
+            if not whole and self.state_folder in path.parents:
+                continue
+            if path in image:
+                path.write_bytes(image[path])
+            else:
+                path.unlink()
 
 
 def finish(process: Started) -> dict[str, Any]:

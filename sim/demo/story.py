@@ -172,14 +172,17 @@ class Story:
         self.outcome.interrupted_recovered += 1
 
     def _cheat(self) -> None:
-        self.stage.chapter("The shopper cheats: an old backup spends the same value again")
+        self.stage.chapter("The shopper cheats: an old image of the phone spends the value again")
         shopper = self.devices[SHOPPER]
-        backup = self.folder / "backup"
-        shopper.back_up(backup)
-        self.stage.good("The shopper copies the wallet file away.")
+        image = shopper.image()
+        self.stage.good("The shopper makes an image of the phone's storage.")
         self._pay_by_qr(SHOPPER, SHOP, "15.00")
-        shopper.restore(backup)
-        self.stage.alarm("The shopper puts the old copy back. It has forgotten the 15.00 EUR.")
+        shopper.restore(image, whole=False)
+        shown = shopper.run("show")
+        _expect(shown["restored"], "the wallet notices that it is an old copy", shown)
+        self.stage.good("The wallet file alone is put back: it notices, and pays nothing.")
+        shopper.restore(image, whole=True)
+        self.stage.alarm("The whole image is put back. It has forgotten the 15.00 EUR.")
         self._pay_by_qr(SHOPPER, SUPPLIER, "20.00")
         self.stage.say("Offline, nobody could tell: the supplier has never met those units.")
 

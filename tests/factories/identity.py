@@ -11,8 +11,9 @@ from uuid import UUID
 
 from httpx import AsyncClient, Response
 
-from offline_protocol.keys import SoftwareSigner
+from offline_protocol.keys import Signer, SoftwareP256Signer, SoftwareSigner
 from server.identity.domain import enrolment_message
+from server.identity.json_web_keys import SIGNED_AS, jwk_of
 from server.kit.messaging import Message
 from server.kit.schema import from_base64url, to_base64url
 from tests.fakes.clock import ManualClock
@@ -27,11 +28,15 @@ def signer(number: int = 1) -> SoftwareSigner:
     return SoftwareSigner(number.to_bytes(32, "big"))
 
 
-def jwk(key: SoftwareSigner) -> Json:
-    return {"kty": "OKP", "crv": "Ed25519", "x": to_base64url(key.public_key.raw)}
+def p256_signer(number: int = 1) -> SoftwareP256Signer:
+    return SoftwareP256Signer(number.to_bytes(32, "big"))
 
 
-def sign_jwt(key: SoftwareSigner, header: Json, claims: Json) -> str:
+def jwk(key: Signer) -> Json:
+    return {**jwk_of(key.public_key.raw)}
+
+
+def sign_jwt(key: Signer, header: Json, claims: Json) -> str:
     signed = ".".join(
         to_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)
     )
@@ -39,7 +44,7 @@ def sign_jwt(key: SoftwareSigner, header: Json, claims: Json) -> str:
 
 
 def make_proof(
-    key: SoftwareSigner,
+    key: Signer,
     *,
     method: str,
     url: str,
@@ -59,7 +64,8 @@ def make_proof(
         "bh": to_base64url(hashlib.sha256(body).digest()),
         "ath": to_base64url(hashlib.sha256(token.encode()).digest()) if token else None,
     } | claims
-    head = {"typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk(key)} | (header or {})
+    name = SIGNED_AS[key.public_key.algorithm]
+    head = {"typ": "dpop+jwt", "alg": name, "jwk": jwk(key)} | (header or {})
     return sign_jwt(key, head, {name: value for name, value in said.items() if value is not None})
 
 
@@ -81,7 +87,7 @@ class Device:
 
     client: Client
     clock: ManualClock
-    key: SoftwareSigner | None = None
+    key: Signer | None = None
     tokens: Json = field(default_factory=dict)
     base_url: str = "http://testserver.local"
     proofs: int = 0
@@ -117,19 +123,19 @@ class Device:
             headers["DPoP"] = self.proof("POST", path, body, token=None)
         return await self.client.post(path, content=body, headers=headers)
 
-    async def enrolment(self, key: SoftwareSigner, **changes: str) -> Json:
+    async def enrolment(self, key: Signer, **changes: str) -> Json:
         """Return the document that enrols a key, over a fresh challenge."""
         user_id = UUID((await self.call("GET", "/v1/me")).json()["id"])
         challenge = (await self.call("POST", "/v1/devices/challenges")).json()["challenge"]
         proof = key.sign(enrolment_message(from_base64url(challenge, field="challenge"), user_id))
         return {
             "name": "Phone",
-            "public_key": to_base64url(key.public_key.encode()),
+            "public_key": to_base64url(key.public_key.raw),
             "challenge": challenge,
             "proof": to_base64url(proof),
         } | changes
 
-    async def enrol(self, key: SoftwareSigner, **changes: str) -> Response:
+    async def enrol(self, key: Signer, **changes: str) -> Response:
         """Bind the session to a key; on success the new tokens are kept."""
         response = await self.call("POST", "/v1/devices", await self.enrolment(key, **changes))
         if response.status_code == 201:

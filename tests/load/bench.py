@@ -3,13 +3,14 @@
 import argparse
 import asyncio
 
-from tests.load import bench_cli, bench_ledger, bench_offline
+from tests.load import bench_cli, bench_ledger, bench_offline, bench_qr
 
 
 async def main(only: str | None) -> None:
     await bench_cli.run(only)
     await bench_offline.run(only)
     await bench_ledger.run(only)
+    await bench_qr.run(only)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ class ContractServer:
         if path == "/v1/offline/key-set":
             return 200, {
                 "key_set": to_text(self.issuer.key_set.envelope),
-                "root_key": to_text(self.issuer.root.public_key.encode()),
+                "root_key": to_text(self.issuer.root.public_key.raw),
             }
         if path == "/v1/sessions/refresh":
             self._check_proof(method, path, headers, body, None)
@@ -120,7 +120,7 @@ class ContractServer:
         return {"challenge": to_text(bytes(32)), "expires_in": 300}
 
     def _enrol(self, data: dict[str, Any]) -> dict[str, Any]:
-        device = PublicKey.decode(to_bytes(data["public_key"]))
+        device = PublicKey(to_bytes(data["public_key"]))
         message = b"tallystick/1/enrol" + bytes(32) + USER_ID.bytes
         device.verify(message, to_bytes(data["proof"]))
         self._device = device

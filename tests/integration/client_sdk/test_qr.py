@@ -1,6 +1,7 @@
-"""Codes written to real pictures and read back, also from bad pictures."""
+"""Still codes written to real pictures and read back, also from bad pictures."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,25 +12,31 @@ from client_sdk.errors import MissingExtra, UnreadableMessage
 from client_sdk.testing import Issuer, SeededEntropy, new_wallet
 from client_sdk.transports import qr
 from offline_protocol.frames import FrameKind, pack, to_text
+from tests.factories.camera import HEAVY, LIGHT, Camera, Conditions
 
 FRAME = pack(FrameKind.PAYMENT, SeededEntropy("frame")(371))
 LONG = pack(FrameKind.PAYMENT, SeededEntropy("long")(6000))
 
 
-def photographed(path: Path, *, degrees: float, blur: float, quality: int) -> Path:
-    """The picture as a mediocre camera would see it: turned, unsharp, grey, compressed."""
-    with Image.open(path) as picture:
-        grey = picture.convert("L")
-    turned = grey.rotate(degrees, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC)
-    unsharp = turned.filter(ImageFilter.GaussianBlur(blur)).point(lambda v: 60 + v * 0.6)
+def photographed(path: Path, conditions: Conditions, *, quality: int = 70) -> Path:
+    """The picture as a mediocre camera would see it, compressed as phones do."""
     photo = path.with_suffix(".jpg")
-    unsharp.save(photo, quality=quality)
+    with Image.open(path) as picture:
+        Camera(conditions, seed=path.name).sees(picture).save(photo, quality=quality)
+    return photo
+
+
+def turned(path: Path, degrees: float) -> Path:
+    photo = path.with_suffix(".jpg")
+    with Image.open(path) as picture:
+        whole = picture.convert("L").rotate(degrees, expand=True, fillcolor=255)
+        whole.filter(ImageFilter.GaussianBlur(1.4)).save(photo, quality=60)
     return photo
 
 
 def test_a_code_is_read_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "pay.png"
-    assert qr.write_png(FRAME, path) == [path]
+    assert qr.write_pictures(FRAME, path) == [path]
     assert qr.read_images([path]) == FRAME
 
 
@@ -38,17 +45,87 @@ def test_a_code_is_read_from_a_turned_and_unsharp_photograph(
     tmp_path: Path, degrees: float
 ) -> None:
     path = tmp_path / "pay.png"
-    qr.write_png(FRAME, path)
-    photo = photographed(path, degrees=degrees, blur=1.4, quality=60)
-    assert qr.read_images([photo]) == FRAME
+    qr.write_pictures(FRAME, path)
+    assert qr.read_images([turned(path, degrees)]) == FRAME
+
+
+@pytest.mark.parametrize("size", [371, 940, 1_053, 1_200])
+def test_every_still_code_is_read_when_it_is_held_fairly(tmp_path: Path, size: int) -> None:
+    frame = pack(FrameKind.PAYMENT, SeededEntropy(size)(size))
+    for attempt in range(5):
+        path = tmp_path / f"pay{attempt}.png"
+        assert qr.write_pictures(frame, path, scale=5) == [path]
+        assert qr.read_images([photographed(path, LIGHT)]) == frame
+
+
+def test_most_still_codes_are_read_at_once_when_they_are_held_badly(tmp_path: Path) -> None:
+    read = 0
+    for attempt in range(20):
+        frame = pack(FrameKind.PAYMENT, SeededEntropy(attempt)(1_053))
+        path = tmp_path / f"pay{attempt}.png"
+        qr.write_pictures(frame, path, scale=5)
+        with suppress(UnreadableMessage):
+            assert qr.read_images([photographed(path, HEAVY)]) == frame
+            read += 1
+    assert read >= 18
+
+
+@pytest.mark.parametrize(
+    ("size", "version", "level"),
+    [(100, 7, "M"), (371, 15, "M"), (962, 25, "M"), (963, 22, "L"), (1_230, 25, "L")],
+)
+def test_a_still_code_is_never_larger_than_version_25(size: int, version: int, level: str) -> None:
+    code = qr.still(bytes(size))
+    assert code is not None
+    assert (code.version, code.error, code.mode) == (version, level, "alphanumeric")
+
+
+def test_what_needs_a_larger_code_is_not_still() -> None:
+    assert qr.still(bytes(1_231)) is None
 
 
 def test_what_is_too_long_for_one_code_is_read_from_its_parts_in_any_order(tmp_path: Path) -> None:
-    paths = qr.write_png(LONG, tmp_path / "pay.png")
-    assert [path.name for path in paths][:2] == ["pay.1.png", "pay.2.png"]
+    paths = qr.write_pictures(LONG, tmp_path / "pay.png")
+    assert [path.name for path in paths] == [f"pay.{n}.png" for n in range(1, 9)]
     assert qr.read_images([*paths[::-1], paths[0]]) == LONG
-    with pytest.raises(UnreadableMessage, match=r"of \d parts were read"):
-        qr.read_images(paths[1:])
+    with pytest.raises(UnreadableMessage, match=r"6 of 7 parts were read") as refusal:
+        qr.read_images([*paths[2:], *paths[3:]])
+    assert "at least 1 more" in (refusal.value.fix or "")
+
+
+def test_any_one_of_the_numbered_pictures_may_be_lost(tmp_path: Path) -> None:
+    paths = qr.write_pictures(LONG, tmp_path / "pay.png")
+    for lost in paths:
+        assert qr.read_images([path for path in paths if path != lost]) == LONG
+
+
+def test_many_pictures_have_numbers_that_sort(tmp_path: Path) -> None:
+    paths = qr.write_pictures(LONG, tmp_path / "pay.png", animate=True)
+    assert len(paths) > 10
+    assert sorted(paths) == paths == sorted(tmp_path.iterdir())
+    assert qr.read_images(paths[5:]) == LONG
+
+
+def test_what_was_not_asked_for_is_passed_over(tmp_path: Path) -> None:
+    request = pack(FrameKind.REQUEST, SeededEntropy("r")(300))
+    (first,) = qr.write_pictures(request, tmp_path / "request.png")
+    (second,) = qr.write_pictures(FRAME, tmp_path / "payment.png")
+    payments = {FrameKind.PAYMENT}
+    assert qr.read_images([first, second], wanted=payments) == FRAME
+    assert qr.read_images([first, second]) == request
+    # Better the wrong one than a claim that nothing was there.
+    assert qr.read_images([first], wanted=payments) == request
+
+
+def test_two_codes_in_one_picture_are_both_seen(tmp_path: Path) -> None:
+    paths = qr.write_pictures(LONG, tmp_path / "pay.png")
+    pictures = [Image.open(path).convert("L") for path in paths]
+    width, height = pictures[0].size
+    sheet = Image.new("L", (width * 4, height * 2), 255)
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (number % 4 * width, number // 4 * height))
+    sheet.save(tmp_path / "sheet.png")
+    assert qr.read_images([tmp_path / "sheet.png"]) == LONG
 
 
 def test_a_picture_without_a_code_is_told_as_such(tmp_path: Path) -> None:
@@ -80,7 +157,7 @@ def test_a_code_with_raw_bytes_is_read_too(tmp_path: Path) -> None:
 
 def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "pay.png"
-    qr.write_png(FRAME, path)
+    qr.write_pictures(FRAME, path)
     monkeypatch.setitem(sys.modules, "zxingcpp", None)
     with pytest.raises(MissingExtra) as refusal:
         qr.read_images([path])
@@ -88,19 +165,13 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "tallystick[camera]" in refusal.value.fix
 
 
-def test_the_terminal_shows_the_code_in_half_blocks() -> None:
-    shown = qr.to_terminal(FRAME)
-    assert len(shown.splitlines()) > 20
-    assert set(shown) & set("▀▄█")
-
-
 async def test_a_whole_payment_goes_through_photographs(tmp_path: Path) -> None:
     issuer = Issuer()
     payer, payee = await new_wallet(issuer, "payer", 500), await new_wallet(issuer, "payee")
 
     def across(frame: bytes, name: str) -> bytes:
-        (path,) = qr.write_png(frame, tmp_path / f"{name}.png")
-        return qr.read_images([photographed(path, degrees=4, blur=1.2, quality=70)])
+        (path,) = qr.write_pictures(frame, tmp_path / f"{name}.png")
+        return qr.read_images([photographed(path, LIGHT)])
 
     asked = await payee.request_payment(120, "EUR")
     sent = await payer.pay(across(asked.frame, "request"))
@@ -114,46 +185,10 @@ async def test_a_whole_payment_goes_through_photographs(tmp_path: Path) -> None:
     await payee.close()
 
 
-def seen_on_screen(shown: str, *, columns: int, dark_ground: bool) -> Image.Image:
-    """What a terminal of this width shows: half blocks in the colour of its text, lines wrapped."""
-    lines = [
-        line[start : start + columns]
-        for line in shown.splitlines()
-        for start in range(0, max(len(line), 1), columns)
-    ]
-    ink, ground = (255, 0) if dark_ground else (0, 255)
-    picture = Image.new("L", (columns + 8, 2 * len(lines) + 8), ground)
-    for row, line in enumerate(lines):
-        for column, character in enumerate(line):
-            for half, inked in enumerate((character in "█▀", character in "█▄")):
-                if inked:
-                    picture.putpixel((column + 4, 2 * row + half + 4), ink)
-    return picture.resize((picture.width * 6, picture.height * 6), Image.Resampling.NEAREST)
-
-
-@pytest.mark.parametrize("columns", [60, 80, 200])
-@pytest.mark.parametrize("dark_ground", [True, False])
-@pytest.mark.parametrize("frame", [FRAME, LONG], ids=["a payment", "a long one"])
-def test_what_a_terminal_shows_can_be_scanned_at_its_width(
-    tmp_path: Path, frame: bytes, columns: int, *, dark_ground: bool
-) -> None:
-    shown = qr.to_terminal(frame, columns=columns)
-    assert max(map(len, shown.splitlines())) <= columns
-    path = tmp_path / "screen.png"
-    seen_on_screen(shown, columns=columns, dark_ground=dark_ground).save(path)
-    assert qr.read_images([path]) == frame
-
-
-def test_no_line_of_a_code_is_longer_than_the_terminal_is_wide() -> None:
-    for columns in (41, 44, 45, 57, 80, 81, 100, 140):
-        lines = qr.to_terminal(LONG, columns=columns).splitlines()
-        assert max(map(len, lines)) <= columns
-
-
 @pytest.mark.parametrize("at", [20, 29, 40, 60, 120, 400])
 def test_a_broken_picture_is_told_as_such(tmp_path: Path, at: int) -> None:
     path = tmp_path / "pay.png"
-    qr.write_png(FRAME, path)
+    qr.write_pictures(FRAME, path)
     whole = path.read_bytes()
     for broken in (whole[:at], whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]):
         path.write_bytes(broken)

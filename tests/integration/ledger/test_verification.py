@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from offline_protocol.keys import SoftwareSigner
 from server.kit.unit_of_work import Tx, UnitOfWork
@@ -201,8 +202,15 @@ async def test_a_rebuilt_chain_is_found_by_its_key_or_by_a_kept_head(
     assert {b.code for b in by_head.breaks} == {"kept_head"}
 
 
-async def test_clearing_that_was_left_full_is_found(uow: UnitOfWork) -> None:
+async def test_clearing_that_was_left_full_is_refused_and_past_the_guard_it_is_found(
+    uow: UnitOfWork, database: Database
+) -> None:
     clearing = AccountRef(AccountKind.HOUSE_OFFLINE_CLEARING, "EUR")
+    with pytest.raises(IntegrityError):
+        await post(uow, fund(clearing, 5))
+    assert await _codes(uow) == set()
+    where = "" if database.dialect == "sqlite" else " ON account"
+    await RawSql(database).run(f"DROP TRIGGER offline_book_clearing{where}")
     await post(uow, fund(clearing, 5))
     assert await _codes(uow) == {"clearing"}
 

@@ -228,7 +228,7 @@ async def test_a_proof_against_a_key_that_nobody_enrolled_here_spoils_no_batch(t
     (voucher,) = await town.issue(ada, 100)
     stranger = replace(ada, signer=SoftwareSigner(b"stranger" * 4))
     body = replace(voucher.voucher.body, holder=stranger.signer.public_key)
-    elsewhere = Chain(seal(body, town.keys.issue_signer))
+    elsewhere = Chain(seal(body, town.keys.issue_signers[0]))
     first, second = (stranger.pay(elsewhere, bob, 0, hi) for hi in (50, 60))
     proof = build_fraud_proof(
         first.hops[0].transfer, second.hops[0].transfer, voucher=elsewhere.voucher

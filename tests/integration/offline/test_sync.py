@@ -308,7 +308,7 @@ def _voucher(town: Town, device: Device) -> Voucher:
     now = int(town.clock.now().timestamp())
     later = now + int(AFTER_CLAIM_BY.total_seconds())
     return Voucher(
-        kid=town.keys.issue_kid,
+        kid=town.keys.issue_signers[0].public_key.kid,
         serial=b"s" * 16,
         currency=CURRENCY,
         value=10,

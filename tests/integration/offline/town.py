@@ -141,7 +141,7 @@ class Device:
             key = payee.signer.public_key
         else:
             assert settle is not None
-            key = settle.settle_key
+            key = settle.settle_key_at(int(self.clock.now().timestamp()))
         body = Transfer(
             chain.tip_id,
             lo,
@@ -223,7 +223,7 @@ class Town:
                     id=device_id,
                     user_id=user,
                     key_id=signer.public_key.id,
-                    public_key=signer.public_key.encode(),
+                    public_key=signer.public_key.raw,
                     name=name,
                     status="active",
                     enrolled_at=tx.now,
@@ -238,7 +238,7 @@ class Town:
             session_id=uuid5(_NAMES, f"session/{name}"),
             role="user",
             device_id=device_id,
-            device_key=signer.public_key.encode(),
+            device_key=signer.public_key.raw,
         )
         device = Device(name, caller, signer, self.clock)
         self.devices[name] = device

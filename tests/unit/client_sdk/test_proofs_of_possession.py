@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from client_sdk.api.auth import make_proof
 from client_sdk.api.encoding import to_bytes, to_text
 from client_sdk.testing import SeededEntropy
-from offline_protocol.keys import SoftwareSigner
+from offline_protocol.keys import SoftwareP256Signer, SoftwareSigner
 
 SIGNER = SoftwareSigner(bytes(range(32)))
 
@@ -46,6 +46,27 @@ def test_a_proof_is_a_jwt_that_others_can_read() -> None:
     assert claims["iat"] == 1_800_000_000
     assert claims["bh"] == to_text(hashlib.sha256(b'{"amount":1}').digest())
     assert claims["ath"] == to_text(hashlib.sha256(b"token").digest())
+
+
+def test_a_p256_key_proves_itself_with_es256() -> None:
+    signer = SoftwareP256Signer(bytes(range(1, 33)))
+    text = make_proof(
+        signer,
+        method="GET",
+        url="https://pay.example/v1/me",
+        body=b"",
+        access_token=None,
+        now=1_800_000_000,
+        entropy=SeededEntropy("jti"),
+    )
+    header = jwt.get_unverified_header(text)
+    assert (header["alg"], header["typ"]) == ("ES256", "dpop+jwt")
+    key = jwt.PyJWK(header["jwk"])
+    claims = jwt.decode(text, key, algorithms=["ES256"], options={"verify_iat": False})
+    assert claims["htu"] == "https://pay.example/v1/me"
+    shown = header["jwk"]
+    assert to_bytes(shown["x"]) == signer.public_key.raw[1:]
+    assert len(to_bytes(shown["y"])) == 32
 
 
 def test_without_a_token_there_is_no_hash_of_one() -> None:

@@ -7,15 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litestar.testing import RequestFactory
 
+from offline_protocol.keys import Signer
 from server.identity.calls import call_facts
 from server.identity.errors import ProofInvalid, ProofOutOfTime
+from server.identity.json_web_keys import SIGNED_AS, thumbprint
 from server.identity.proofs import CallFacts, same_target, verify_proof
-from server.kit.schema import to_base64url
-from tests.factories.identity import make_proof, signer
+from server.kit.schema import from_base64url, to_base64url
+from tests.factories.identity import jwk, make_proof, p256_signer, signer
+from tests.unit.published.curves import ORDER_P256
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 URL = "https://pay.example/v1/me"
 WINDOW = timedelta(seconds=60)
+ED25519 = signer()
 
 
 def _verify(header: str, call: CallFacts | None = None, **changes: Any) -> Any:
@@ -23,16 +27,61 @@ def _verify(header: str, call: CallFacts | None = None, **changes: Any) -> Any:
     return verify_proof(header, call or CallFacts("GET", URL, b""), **options)
 
 
-def _proof(**changes: Any) -> str:
+def _proof(key: Signer = ED25519, **changes: Any) -> str:
     facts: dict[str, Any] = {"method": "GET", "url": URL, "now": NOW, "nonce": "n" * 16} | changes
-    return make_proof(signer(), **facts)
+    return make_proof(key, **facts)
 
 
-def test_a_fitting_proof_names_its_key_and_is_known_again() -> None:
-    proof = _verify(_proof())
-    assert proof.key == signer().public_key
-    assert proof.nonce_digest == _verify(_proof()).nonce_digest
-    assert proof.nonce_digest != _verify(_proof(nonce="m" * 16)).nonce_digest
+both = pytest.mark.parametrize("key", [signer(), p256_signer()], ids=["Ed25519", "P-256"])
+
+
+@both
+def test_a_fitting_proof_names_its_key_and_is_known_again(key: Signer) -> None:
+    proof = _verify(_proof(key))
+    assert proof.key == key.public_key
+    assert proof.thumbprint == thumbprint(key.public_key.raw)
+    assert proof.nonce_digest == _verify(_proof(key)).nonce_digest
+    assert proof.nonce_digest != _verify(_proof(key, nonce="m" * 16)).nonce_digest
+
+
+@both
+def test_a_changed_proof_is_none(key: Signer) -> None:
+    header, claims, signature = _proof(key).split(".")
+    for text in (
+        f"{header}.{claims[:-4]}AAAA.{signature}",
+        f"{header}.{claims}.{'A' * len(signature)}",
+        f"{header}.{claims}.{signature[:-8]}",
+        f"{header}.{claims}.",
+    ):
+        with pytest.raises(ProofInvalid):
+            _verify(text)
+
+
+@both
+@pytest.mark.parametrize("name", ["EdDSA", "ES256", "Ed25519", "ES384", "HS256", "none", None])
+def test_the_algorithm_is_the_keys_to_say(key: Signer, name: str | None) -> None:
+    if name == SIGNED_AS[key.public_key.algorithm]:
+        return
+    with pytest.raises(ProofInvalid):
+        _verify(_proof(key, header={"alg": name}))
+
+
+@both
+def test_a_proof_with_the_key_of_another_is_none(key: Signer) -> None:
+    for other in (signer(2), p256_signer(2)):
+        with pytest.raises(ProofInvalid):
+            _verify(_proof(key, header={"jwk": jwk(other)}))
+
+
+def test_a_turned_ecdsa_signature_is_the_same_proof() -> None:
+    """Anybody can turn s into n - s: what is remembered is the proof's id, not its bytes."""
+    text = _proof(p256_signer())
+    signed, _, signature = text.rpartition(".")
+    raw = from_base64url(signature, field="signature")
+    turned = ORDER_P256 - int.from_bytes(raw[32:], "big")
+    again = f"{signed}.{to_base64url(raw[:32] + turned.to_bytes(32, 'big'))}"
+    assert again != text
+    assert _verify(again).nonce_digest == _verify(text).nonce_digest
 
 
 def test_a_proof_is_remembered_until_its_time_alone_refuses_it() -> None:
@@ -127,8 +176,9 @@ def test_a_nonce_is_printable_and_neither_short_nor_long(nonce: str) -> None:
 
 @pytest.mark.parametrize("claim", ["htm", "htu", "bh", "ath"])
 def test_text_that_is_none_is_refused_like_any_other(claim: str) -> None:
+    changes: dict[str, Any] = {claim: "\ud800" * 16}
     with pytest.raises(ProofInvalid):
-        _verify(_proof(**{claim: "\ud800" * 16}), access_token="some token")
+        _verify(_proof(**changes), access_token="some token")
 
 
 def test_a_proof_nested_without_end_is_refused() -> None:

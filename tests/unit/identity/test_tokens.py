@@ -17,7 +17,6 @@ from server.identity.tokens import (
     issue_access_token,
     key_id_of,
     refresh_successor,
-    thumbprint,
     token_digest,
     verify_access_token,
 )
@@ -106,11 +105,6 @@ def test_a_token_with_a_good_signature_must_still_fit(changes: dict[str, object]
 def test_a_token_of_another_key_is_refused() -> None:
     with pytest.raises(TokenInvalid):
         _verify(_signed(SigningKey.from_seed(b"x" * 32), {"kid": KEY.kid}))
-
-
-def test_a_thumbprint_is_that_of_rfc_8037() -> None:
-    raw = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
-    assert thumbprint(raw) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
 def test_the_next_refresh_token_follows_from_the_last_and_from_the_servers_key() -> None:

@@ -28,12 +28,14 @@ def test_keys_that_were_made_load_again(tmp_path: Path, clock: ManualClock) -> N
     made = _make(tmp_path / "keys", clock)
     loaded = load_issuer_keys(tmp_path / "keys", VAULT, clock)
     assert loaded.key_set == made.key_set
-    assert loaded.issue_signer.public_key == made.issue_signer.public_key
+    (issuing,) = loaded.issue_signers
+    assert issuing.public_key == made.issue_signers[0].public_key
     assert loaded.checkpoint_signer.public_key == made.checkpoint_signer.public_key
     key_set = verify_key_set(loaded.key_set, loaded.root_key)
     now = int(clock.now().timestamp())
-    assert key_set.key(loaded.issue_kid, now, KeyUse.ISSUE) == loaded.issue_signer.public_key
-    assert key_set.settles(loaded.settle_key, now)
+    assert key_set.key(issuing.public_key.kid, now, KeyUse.ISSUE) == issuing.public_key
+    assert loaded.issuer_at(now).public_key == issuing.public_key
+    assert key_set.settles(loaded.settle_key_at(now), now)
     assert key_set.scale("JPY") == 0
 
 
@@ -79,7 +81,7 @@ def test_a_file_in_the_place_of_another_is_refused(
 def test_an_issuing_key_that_has_ended_is_refused(tmp_path: Path, clock: ManualClock) -> None:
     _make(tmp_path / "keys", clock)
     clock.advance(timedelta(days=2 * 365 + 1))
-    with pytest.raises(IssuerKeysMissing, match="cannot be used"):
+    with pytest.raises(IssuerKeysMissing, match="No issuing key serves"):
         load_issuer_keys(tmp_path / "keys", VAULT, clock)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from server.ledger import AccountKind, Operation
-from server.offline.postings import NOBODY, Book, Leg, Recovery, order_entries
+from server.offline.postings import NOBODY, SOURCES, Book, Leg, Recovery, order_entries
 
 USER = UUID(int=7)
 BOOK = Book(1, "EUR")
@@ -32,7 +32,7 @@ def test_a_leg_that_falls_moves_the_same_accounts_back(leg: Leg | Recovery) -> N
 
 def test_every_source_of_a_credit_and_the_credit_itself_meet_in_clearing() -> None:
     clearing = AccountKind.HOUSE_OFFLINE_CLEARING
-    for leg in (Leg.BACKING, Leg.COLLATERAL, Leg.FUND, Leg.ISSUER):
+    for leg in SOURCES:
         assert BOOK.change(leg, NOBODY, 1, subject="r", revision=1).credit.kind is clearing
     assert BOOK.change(Leg.CREDIT, USER, 1, subject="r", revision=1).debit.kind is clearing
 
@@ -61,3 +61,12 @@ def test_money_is_released_and_credited_before_it_is_debited_and_held_last() -> 
     posts = [entry for entry in ordered if entry.operation is Operation.POST]
     gives = [entry.debit.kind in floored for entry in posts]
     assert gives == sorted(gives)
+
+
+def test_collateral_fills_a_balance_before_others_draw_on_it_and_secures_a_debt_after() -> None:
+    cushion = BOOK.change(Recovery.CUSHIONED, USER, 40, subject="s", revision=1)
+    reduced = BOOK.change(Leg.CREDIT, USER, -50, subject="r", revision=1)
+    secured = BOOK.change(Recovery.SECURED, USER, 20, subject="s", revision=1)
+    freed = BOOK.change(Recovery.CUSHIONED, USER, -20, subject="s", revision=2)
+    assert order_entries([secured, reduced, cushion]) == [cushion, reduced, secured]
+    assert order_entries([secured, freed]) == [freed, secured]

@@ -142,7 +142,7 @@ WRONG: dict[str, Callable[[], object]] = {
     "too many rules": lambda: replace(POLICY, rules=POLICY.rules * 22),
     "rule that accepts": lambda: AcceptanceRule(Verdict.ACCEPT, amount_over=1),
     "rule without condition": lambda: AcceptanceRule(Verdict.WARN),
-    "short challenge": lambda: replace(BINDING, challenge=bytes(31)),
+    "short issuer": lambda: replace(BINDING, issuer=bytes(31)),
     "key set without keys": lambda: replace(KEY_SET, keys=()),
     "key set version 0": lambda: replace(KEY_SET, version=0),
     "two keys with one kid": lambda: replace(KEY_SET, keys=(KEY_SET.keys[0],) * 2),

@@ -1,0 +1,140 @@
+"""Thousands of rows in one statement, read by their ids or written.
+
+The statements go to the driver as they are: put together parameter by parameter they would cost
+more than the database needs for them. Values are what the driver takes: bytes, text, integers,
+booleans (0 and 1 come back from SQLite), None. Names of tables and columns are constants of the
+caller, never input.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+
+from server.kit.unit_of_work import Tx
+
+T = TypeVar("T")
+_MARKS_MAX = 4_096
+"""SQLite takes 32,766 parameters in a statement."""
+
+
+async def rows_among(
+    tx: Tx, table: str, columns: str, *, tenant: int, column: str, values: Iterable[bytes]
+) -> list[Sequence[Any]]:
+    """Return some columns of the tenant's rows in which a column has one of the values."""
+    wanted = list(dict.fromkeys(values))
+    if not wanted:
+        return []
+    if tx.dialect == "postgresql":
+        # A join: with an array of unknown length the planner could prefer to read a whole table.
+        statement = (
+            f"SELECT {columns} FROM unnest($2::bytea[]) AS wanted (wanted_value) "  # noqa: S608
+            f"JOIN {table} ON {column} = wanted_value WHERE tenant = $1"
+        )
+        return list(await tx.connection.exec_driver_sql(statement, (tenant, wanted)))
+    driver = await _driver(tx)
+    found: list[Sequence[Any]] = []
+    for part in _parts(wanted):
+        slots = 1 << (len(part) - 1).bit_length()
+        statement = (
+            f"SELECT {columns} FROM {table} WHERE tenant = ? "  # noqa: S608 - constants and marks
+            f"AND {column} IN ({', '.join('?' * slots)})"
+        )
+        padding = [None] * (slots - len(part))
+        found += await driver.execute_fetchall(statement, (tenant, *part, *padding))
+    return found
+
+
+async def pairs_repeated(
+    tx: Tx,
+    table: str,
+    *,
+    tenant: int,
+    columns: tuple[str, str],
+    pairs: Iterable[tuple[bytes, int]],
+) -> list[tuple[bytes, int]]:
+    """Return which of these values of two columns stand in several of the tenant's rows."""
+    wanted = list(dict.fromkeys(pairs))
+    if not wanted:
+        return []
+    first, second = columns
+    # Row by row into the index: no planner may prefer to read the whole table.
+    join = (
+        f"JOIN {table} t ON t.{first} = wanted_first AND t.{second} = wanted_second "
+        "WHERE t.tenant = {tenant} GROUP BY 1, 2 HAVING count(*) > 1"
+    )
+    if tx.dialect == "postgresql":
+        statement = (
+            f"SELECT t.{first}, t.{second} FROM unnest($2::bytea[], $3::bigint[]) "  # noqa: S608
+            f"AS wanted (wanted_first, wanted_second) {join.format(tenant='$1')}"
+        )
+        parameters = (tenant, [one for one, _ in wanted], [other for _, other in wanted])
+        answer: Iterable[Sequence[Any]] = await tx.connection.exec_driver_sql(statement, parameters)
+        return [(one, other) for one, other in answer]
+    driver = await _driver(tx)
+    found: list[tuple[bytes, int]] = []
+    for part in _parts(wanted):
+        slots = 1 << (len(part) - 1).bit_length()
+        marks = ", ".join(["(?, ?)"] * slots)
+        statement = (
+            f"WITH wanted (wanted_first, wanted_second) AS (VALUES {marks}) "  # noqa: S608
+            f"SELECT t.{first}, t.{second} FROM wanted CROSS {join.format(tenant='?')}"
+        )
+        flat = [value for pair in part for value in pair]
+        padding = [None] * (2 * (slots - len(part)))
+        found += await driver.execute_fetchall(statement, (*flat, *padding, tenant))
+    return found
+
+
+async def insert_rows(
+    tx: Tx, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert rows; each has a value for every column, in their order.
+
+    Raises:
+        DBAPIError: the database refused one, and with it all of them.
+    """
+    if not rows:
+        return
+    if tx.dialect == "postgresql":
+        await _copy(tx, table, columns, rows)
+        return
+    driver = await _driver(tx)
+    marks = ", ".join("?" * len(columns))
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
+    async with driver.executemany(statement, rows):
+        pass
+
+
+def id_value(tx: Tx, value: UUID) -> UUID | bytes:
+    """Return an id as this database's driver takes it (see `server.kit.db.Id`)."""
+    return value if tx.dialect == "postgresql" else value.bytes
+
+
+def json_text(value: object) -> str:
+    """Return a document as both databases take it (see `server.kit.db.Json`)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+async def _copy(tx: Tx, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+
+    # The driver begins its transaction with the first statement, and COPY goes past that.
+    await tx.connection.exec_driver_sql("SELECT 1")
+    driver = await _driver(tx)
+    try:
+        await driver.copy_records_to_table(table, records=rows, columns=list(columns))
+    except asyncpg.PostgresError as error:
+        raise DBAPIError(f"COPY {table}", None, cast("Any", error), hide_parameters=True) from error
+
+
+async def _driver(tx: Tx) -> Any:
+    pooled = await tx.connection.get_raw_connection()
+    assert pooled.driver_connection is not None
+    return pooled.driver_connection
+
+
+def _parts(values: list[T]) -> Iterator[list[T]]:
+    return (values[at : at + _MARKS_MAX] for at in range(0, len(values), _MARKS_MAX))

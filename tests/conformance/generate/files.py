@@ -1,0 +1,40 @@
+"""All files of vectors, as they are written."""
+
+from collections.abc import Callable
+
+from tests.conformance.generate import (
+    chains,
+    envelopes,
+    evidence,
+    frames,
+    issuers,
+    keys,
+    malformed,
+    objects,
+    payments,
+    requests,
+    sessions,
+    settlements,
+)
+from tests.conformance.generate.cases import Vectors
+
+MAKERS: tuple[Callable[[], Vectors], ...] = (
+    malformed.vectors,
+    keys.vectors,
+    envelopes.vectors,
+    objects.vectors,
+    issuers.vectors,
+    chains.vectors,
+    requests.vectors,
+    payments.vectors,
+    evidence.vectors,
+    frames.vectors,
+    frames.fountain_vectors,
+    sessions.vectors,
+    settlements.vectors,
+)
+
+
+def texts() -> dict[str, str]:
+    """Every file by its name."""
+    return {f"{made.stem}.json": made.to_text() for made in (make() for make in MAKERS)}

@@ -1,0 +1,78 @@
+"""The CDDL of the specification describes the bytes that the reference writes, and no others."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pycddl
+import pytest
+
+from offline_protocol import cbor
+from offline_protocol.cose import seal
+from offline_protocol.frames import Refusal
+from offline_protocol.fraud import build_clone_alarm, build_fraud_proof
+from tests.factories.protocol import Issuer, p256_signer_from, signer_from
+from tests.unit.offline_protocol.test_objects import BODIES
+
+TEXT = (Path(__file__).parents[3] / "docs" / "protocol.cddl").read_text(encoding="utf-8")
+
+
+# The validator holds every item of an array against what one of them shall contain, so what lies
+# inside byte strings is validated by itself.
+PLAIN = re.sub(r"(bytes|bstr) \.cbor [^,]+,", "bytes,", TEXT)
+
+
+def _schema(root: str) -> pycddl.Schema:
+    """The whole text with one rule first: what is validated is the first."""
+    return pycddl.Schema(f"root = {root}\n{PLAIN}")
+
+
+def _fits(root: str, data: bytes) -> bool:
+    try:
+        _schema(root).validate_cbor(data)
+    except pycddl.ValidationError:
+        return False
+    return True
+
+
+def _evidence() -> tuple[bytes, bytes]:
+    issuer = Issuer()
+    ada, bob = issuer.device("ada"), issuer.device("bob")
+    voucher = issuer.voucher(ada)
+    one = ada.transfer(voucher.id, 0, 10, bob.key, sequence=1)
+    two = ada.transfer(voucher.id, 5, 15, bob.key, sequence=2)
+    copy = ada.transfer(voucher.id, 20, 30, bob.key, sequence=1)
+    proof = build_fraud_proof(one, two, voucher=voucher)
+    alarm = build_clone_alarm(one, copy, certificate=ada.certificate)
+    return proof.encode(), alarm.encode()
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.NAME)
+def test_every_object_fits_its_rule(body: Any) -> None:
+    assert _fits(body.NAME, body.payload)
+    for signer in (signer_from("a"), p256_signer_from("a")):
+        assert _fits(f"Signed<{body.NAME}>", seal(body, signer).envelope)
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.NAME)
+def test_a_field_too_many_or_too_few_does_not_fit(body: Any) -> None:
+    fields = cbor.decode(body.payload, bytes_max=1 << 20)
+    assert type(fields) is dict
+    assert not _fits(body.NAME, cbor.encode({**fields, 23: 1}))
+    assert not _fits(body.NAME, cbor.encode({k: v for k, v in fields.items() if k != 2}))
+
+
+def test_evidence_and_refusals_fit() -> None:
+    """Chains and payments are arrays of arrays, which this validator does not tell apart."""
+    proof, alarm = _evidence()
+    assert _fits("fraud-proof", proof)
+    assert _fits("clone-alarm", alarm)
+    assert not _fits("fraud-proof", proof[1:])
+    assert _fits("refusal", Refusal(503, "payment_names_request").encode())
+    assert not _fits("refusal", Refusal(503, "payment_names_request").encode()[:-1])
+
+
+def test_the_text_describes_every_object_and_nothing_else() -> None:
+    described = set(re.findall(r"^([a-z-]+) = \{\n  1: ", TEXT, re.MULTILINE))
+    names = {body.NAME for body in BODIES}
+    assert names | {"acceptance-rule", "evidence"} == described
