@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check format bench docs lock clean
+.PHONY: help setup setup-dev demo test check format bench fuzz docs lock clean
 
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ format: setup-dev ## Format the code and mend what lint can mend.
 bench: setup-dev ## Measure; JSON lines. ONLY=prefix filters.
 	@sh scripts/test-needs.sh
 	@$(BIN)/python -m tests.load.bench $(if $(ONLY),--only $(ONLY))
+
+fuzz: setup-dev ## Coverage-guided fuzzing of every reader, SECONDS (20) each. TARGETS="cbor text" picks some.
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),20) $(TARGETS)
 
 docs: setup-dev ## Write the reference pages that follow from the code.
 	@$(BIN)/python -m scripts.reference

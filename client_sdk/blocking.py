@@ -135,6 +135,15 @@ class BlockingWallet:
         """Id of this device's key."""
         return self.wallet.key_id
 
+    def decided_by(self, exchange_id: bytes) -> int | None:
+        """See `Wallet.decided_by`."""
+        return self.wallet.decided_by(exchange_id)
+
+    @property
+    def shares_tags(self) -> bool:
+        """See `Wallet.shares_tags`."""
+        return self.wallet.shares_tags
+
     @property
     def restored(self) -> bool:
         """See `Wallet.restored`."""
@@ -160,6 +169,10 @@ class BlockingWallet:
     exchange = _blocking(Wallet.exchange)
     profile = _blocking(Wallet.profile)
     trust = _blocking(Wallet.trust)
+    acceptance_rules = _blocking(Wallet.acceptance_rules)
+    add_rule = _blocking(Wallet.add_rule)
+    remove_rule = _blocking(Wallet.remove_rule)
+    set_share_tags = _blocking(Wallet.set_share_tags)
     signed_transfers = _blocking(Wallet.signed_transfers)
     fraud_proofs = _blocking(Wallet.fraud_proofs)
     enrol = _blocking(Wallet.enrol)

@@ -11,6 +11,7 @@ from typing import Final
 
 from client_sdk.ambient import Clock, Entropy
 from client_sdk.api.auth import Session
+from client_sdk.blocklist import Blocklist
 from client_sdk.errors import (
     CertificateExpired,
     NotEnrolled,
@@ -18,20 +19,27 @@ from client_sdk.errors import (
     StoreError,
     UnknownExchange,
 )
+from client_sdk.hearsay import Hearsay
+from client_sdk.keyring import FIRST_SEQUENCE, Keyring
 from client_sdk.keys import AsksPerson, DeletesKeys, KeyProvider, Spending
 from client_sdk.money import parse_currency
 from client_sdk.records import Exchange, Holding, Role
 from client_sdk.store.guard import Guard
 from client_sdk.store.sealed import Value
 from client_sdk.store.sqlite import Store, StoreTx
+from offline_protocol.acceptance import AcceptancePolicy
 from offline_protocol.certificates import DeviceCertificate, KeySet
 from offline_protocol.chains import Chain
+from offline_protocol.constants import CLOCK_SLACK_S
 from offline_protocol.cose import Signed, unseal
 from offline_protocol.keys import PublicKey, Signer
 from offline_protocol.requests import PaymentRequest
+from offline_protocol.revocation import prefix_of
 from offline_protocol.transfers import Transfer
 
-FIRST_SEQUENCE: Final = 1
+DAY_SECONDS: Final = 86_400
+AHEAD_SECONDS_MAX: Final = 30 * 86_400
+"""How far a signed time may push the time floor beyond what clock and server say."""
 
 NOTHING_LEFT: Final = 0
 SPENDABLE: Final = 1
@@ -55,6 +63,8 @@ class Book:
 
     Attributes:
         guard: knows whether this file has forgotten what was signed.
+        blocklist: whose keys and vouchers are refused.
+        hearsay: what was seen and heard about value signed away.
     """
 
     def __init__(
@@ -67,6 +77,8 @@ class Book:
         state_folder: Path | None = None,
     ) -> None:
         self.store = store
+        self.blocklist = Blocklist(store)
+        self.hearsay = Hearsay(store)
         self._keys = keys
         self.clock = clock
         self.entropy = entropy
@@ -77,13 +89,52 @@ class Book:
                 tx.put("single", b"device_key", handle)
         assert isinstance(handle, bytes), "handles are bytes"
         self.signer: Signer = keys.signer(handle)
+        self.keyring = Keyring(store, keys)
         self.guard = Guard(store, keys, entropy=entropy, folder=state_folder)
 
     # Keys.
 
     def owns(self, key: PublicKey) -> bool:
         """Whether this wallet signs with this key."""
-        return key == self.signer.public_key
+        return key == self.signer.public_key or self.keyring.owns(key)
+
+    def signer_of(self, key: PublicKey) -> Signer:
+        """The signer of a key that this wallet owns."""
+        return self.signer if key == self.signer.public_key else self.keyring.signer(key)
+
+    def certificate_of(self, key: PublicKey) -> Signed[DeviceCertificate] | None:
+        """The newest certificate of a key that this wallet owns."""
+        if key == self.signer.public_key:
+            return self.stored_certificate()
+        return self.keyring.certificate(key)
+
+    def asking_certificate(self) -> Signed[DeviceCertificate]:
+        """The certificate to ask for money with: of a key that nobody has seen, if there is one.
+
+        A merchant's name stands in the certificate of the first key, so merchants ask with that.
+
+        Raises:
+            NotEnrolled: there is none at all.
+            CertificateExpired: it has ended and was not renewed.
+        """
+        own = self.certificate()
+        unused = (
+            [] if own.body.display_name else self.keyring.unused(self.now(), lasting=DAY_SECONDS)
+        )
+        return unused[0] if unused else own
+
+    def next_sequence(self, key: PublicKey) -> int:
+        """The number of a key's next signature."""
+        if key == self.signer.public_key:
+            return self.number(b"next_sequence", FIRST_SEQUENCE)
+        return self.keyring.sequence(key)
+
+    def count_signatures(self, tx: StoreTx, key: PublicKey, signatures: int) -> None:
+        """Give so many sequence numbers of a key away."""
+        if key == self.signer.public_key:
+            tx.put("single", b"next_sequence", self.next_sequence(key) + signatures)
+        else:
+            self.keyring.count(tx, key, signatures)
 
     def may_sign(self, exchange: Exchange) -> bool:
         """Whether an exchange can still be finished here.
@@ -116,6 +167,7 @@ class Book:
         handle = self._keys.make_device_key()
         with self.store.write("new key") as tx:
             self.guard.begin_again(tx)
+            self.keyring.forget_all(tx)
             tx.put("single", b"device_key", handle)
             for name in (b"certificate", b"session", b"next_sequence"):
                 tx.delete("single", name)
@@ -151,8 +203,21 @@ class Book:
         return self.number(b"time_floor")
 
     def raise_time_floor(self, tx: StoreTx, seen: int) -> None:
+        """Learn a time that the issuer has signed.
+
+        One from far ahead, by a stolen or careless key, must not make everything here look expired:
+        it counts for no more than 30 days beyond the clock and the server's last word.
+        """
+        known = max(self.clock.now() + self.clock_offset(), self.number(b"server_time"))
+        seen = min(seen, known + AHEAD_SECONDS_MAX)
         if seen > self.time_floor:
             tx.put("single", b"time_floor", seen)
+
+    def learn_server_time(self, tx: StoreTx, server_time: int) -> None:
+        """Learn the server's own time: it alone may set a floor back that is ahead of it."""
+        tx.put("single", b"server_time", server_time)
+        if self.time_floor > server_time + CLOCK_SLACK_S:
+            tx.put("single", b"time_floor", server_time)
 
     def session(self) -> Session | None:
         value = self.store.get("single", b"session")
@@ -226,14 +291,30 @@ class Book:
             raise CertificateExpired("This device's certificate has ended.")
         return signed
 
+    def policy(self) -> AcceptancePolicy | None:
+        """The issuer's acceptance rules in use."""
+        envelope = self.raw(b"acceptance_policy")
+        return None if envelope is None else unseal(AcceptancePolicy, envelope).body
+
     def scale(self, currency: str) -> int | None:
         """Decimals that the issuer's key set gives the currency; None if it lists none."""
         signed = self.stored_key_set()
         return None if signed is None else signed.body.scale(parse_currency(currency))
 
     def revoked(self) -> frozenset[bytes]:
-        """Ids of keys known to have signed something away twice."""
-        return frozenset(row.key for row in self.store.rows("revoked"))
+        """What is refused: the issuer's list, and keys known to have signed something twice."""
+        return self.blocklist.everything()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the issuer has revoked this wallet's own key."""
+        return prefix_of(self.signer.public_key.id) in self.blocklist.listed().prefixes
+
+    @property
+    def list_outdated(self) -> bool:
+        """Whether the issuer's keys ask for a newer revocation list than the one held."""
+        signed = self.stored_key_set()
+        return signed is not None and self.blocklist.epoch < signed.body.epoch_floor
 
     # Holdings.
 
@@ -304,16 +385,15 @@ class Book:
         parent = unseal(Transfer, data).body.parent if kind == "transfer" else b""
         tx.put("record", key, [kind, data], flag=flag, link=parent)
 
-    def upload_again(self) -> None:
+    def upload_again(self, tx: StoreTx) -> None:
         """Mark every record for upload: after the server was put back from a copy of its own.
 
         What it still has it recognises as duplicates.
         """
-        with self.store.write("upload again") as tx:
-            for row in self.store.rows("record"):
-                if row.flag != TO_UPLOAD:
-                    kind, data = record_of(row.payload)
-                    self.mark_record(tx, row.key, kind, data, TO_UPLOAD)
+        for flag in (UPLOADED, REFUSED):
+            for row in self.store.rows("record", flag=flag):
+                kind, data = record_of(row.payload)
+                self.mark_record(tx, row.key, kind, data, TO_UPLOAD)
 
     def put_transfers(self, tx: StoreTx, transfers: Iterable[Signed[Transfer]]) -> None:
         for transfer in transfers:
@@ -322,6 +402,7 @@ class Book:
     def put_chain(self, tx: StoreTx, chain: Chain) -> None:
         """Keep all transfers of a chain for upload and learn the issuer's times in it."""
         self.put_transfers(tx, (hop.transfer for hop in chain.hops))
+        self.hearsay.put_seen(tx, chain, self.owns)
         seen = [chain.voucher.body.issued_at]
         seen += [hop.certificate.body.valid_from for hop in chain.hops if hop.certificate]
         self.raise_time_floor(tx, max(seen))

@@ -2,7 +2,7 @@
 
 import click
 
-from client_sdk.terminal import exchanging, looking, proving, setting_up
+from client_sdk.terminal import exchanging, looking, proving, risk, setting_up
 from client_sdk.terminal.layout import keep_layout
 
 
@@ -14,7 +14,7 @@ def wallet() -> None:
     When to use which:
       once, online     init, enrol, topup, load
       in the shop      request, pay, receive, return, balance, history, show  (no network)
-      now and then     sync, unload
+      now and then     sync, unload, rules
 
     The wallet file is --wallet or TALLYSTICK_WALLET; its passphrase is asked for, or comes from
     TALLYSTICK_PASSPHRASE or --passphrase-file. Every command can print --json.
@@ -40,6 +40,7 @@ for _command in (
     looking.balance,
     looking.history,
     looking.show,
+    risk.rules,
 ):
     wallet.add_command(_command)
 proof.add_command(proving.verify)

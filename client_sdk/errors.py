@@ -1,6 +1,9 @@
 """What can go wrong in a wallet: each refusal has a stable code and says the way out."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from client_sdk.flows.accepting import Assessment
 
 
 class WalletError(Exception):
@@ -28,6 +31,7 @@ class StoreError(WalletError):
     """The wallet file cannot be used as asked."""
 
     code = "store_error"
+    fix = "Keep a copy of the wallet file and try again; what was stored before is not changed."
 
 
 class WalletMissing(StoreError):
@@ -159,6 +163,37 @@ class DoubleSpendFound(PaymentRefused):
     """The payer signed the same value away twice; the proof is kept and uploaded at sync."""
 
     code = "double_spend_found"
+
+
+class PaymentNeedsConfirmation(WalletError):
+    """A payment keeps every rule, and something speaks against taking it; nothing is stored.
+
+    Attributes:
+        assessment: its facts, and each concern in words.
+    """
+
+    code = "payment_needs_confirmation"
+    fix = "Take it in spite of this, or give it back; nothing has happened yet."
+
+    def __init__(self, detail: str, *, assessment: "Assessment") -> None:
+        super().__init__(detail)
+        self.assessment = assessment
+
+
+class InvalidRule(WalletError):
+    """No acceptance rule, or none at this place."""
+
+    code = "invalid_rule"
+
+
+class DeviceBlocked(WalletError):
+    """The issuer's revocation list names this wallet's own key; nobody takes payments from it."""
+
+    code = "device_blocked"
+    fix = (
+        "Sync while online and ask the issuer why. What this device holds is settled by the "
+        "issuer; nothing is lost by the block itself."
+    )
 
 
 class UnknownExchange(WalletError):

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Self
 from client_sdk.ambient import Clock, Entropy, SystemClock, system_entropy
 from client_sdk.book import Book
 from client_sdk.core import State
-from client_sdk.errors import InvalidAmount, UnknownExchange, UnreadableMessage
-from client_sdk.flows import meeting
+from client_sdk.errors import DeviceBlocked, InvalidAmount, UnknownExchange, UnreadableMessage
+from client_sdk.flows import accepting, gossip, meeting
+from client_sdk.flows.accepting import Decision
 from client_sdk.flows.engine import Engine
 from client_sdk.flows.evidence import learn_proof
 from client_sdk.flows.online import Profile
 from client_sdk.flows.paying import Payer, RequestView
 from client_sdk.flows.receiving import REQUEST_SECONDS, Payee
 from client_sdk.flows.recovery import recover
+from client_sdk.flows.serving import Confirm, Desk
 from client_sdk.keys import KeyProvider, SoftwareKeys
 from client_sdk.money import exponent, parse_currency
 from client_sdk.records import Role
@@ -30,7 +32,17 @@ from client_sdk.transports.base import Link, Wire
 from client_sdk.transports.carriers import Dial, connect
 from client_sdk.transports.session import Listener
 from client_sdk.trust import read_message
-from client_sdk.views import Balance, ExchangeView, Incoming, RequestShown, Trust, view_of
+from client_sdk.views import (
+    Balance,
+    ExchangeView,
+    Incoming,
+    RequestShown,
+    RuleView,
+    Trust,
+    rule_view,
+    view_of,
+)
+from offline_protocol.acceptance import AcceptanceRule
 from offline_protocol.cose import Signed, unseal
 from offline_protocol.frames import FrameKind, pack
 from offline_protocol.requests import PaymentRequest
@@ -217,6 +229,7 @@ class OfflineWallet:
         """
         if amount < 0:
             raise InvalidAmount("An amount is zero or more.")
+        self._refuse_blocked()
         exchange, frame = self._payee.request(
             amount,
             parse_currency(currency),
@@ -234,11 +247,21 @@ class OfflineWallet:
         """
         return self._payee.request_frame(request_id)
 
-    async def receive(self, message: bytes | str) -> Incoming:
+    async def receive(
+        self, message: bytes | str, *, accept_warnings: bool = False, give_back: bool = False
+    ) -> Incoming:
         """Take whatever another device shows: a payment, a receipt, a return, or a proof.
+
+        Args:
+            message: a frame, or its text form.
+            accept_warnings: take a payment although the rules warn of it. What rules refuse is
+                signed back to the payer all the same.
+            give_back: sign a payment back at once instead of taking it.
 
         Raises:
             UnreadableMessage: it is none of these.
+            PaymentNeedsConfirmation: something speaks against taking the payment; nothing is
+                stored. Give the same message again with `accept_warnings` or `give_back`.
             PaymentRefused: a rule is broken; the code names it.
             DoubleSpendFound: the payer signed the same value away twice.
             UnknownExchange: it belongs to no exchange of this wallet.
@@ -246,7 +269,9 @@ class OfflineWallet:
         kind, _ = read_message(message)
         match kind:
             case FrameKind.PAYMENT:
-                got = self._payee.take_payment(message)
+                decision = Decision.TAKE if accept_warnings else Decision.ASK
+                decision = Decision.GIVE_BACK if give_back else decision
+                got = self._payee.take_payment(message, decision)
                 return Incoming(
                     kind=kind, exchange=view_of(got.exchange), answer=got.answer, frame=got.frame
                 )
@@ -291,6 +316,7 @@ class OfflineWallet:
         linger_seconds: float = 20.0,
         offer: bool = False,
         met: Callable[[str], None] | None = None,
+        confirm: Confirm | None = None,
     ) -> ExchangeView:
         """Serve payers who come over a carrier until this request is paid.
 
@@ -303,6 +329,9 @@ class OfflineWallet:
             linger_seconds: how long to wait after the payment.
             offer: give the request to anybody who asks for it over this carrier.
             met: called with the six digits of each payer, to be shown.
+            confirm: asked whether to take a payment that the rules warn of. Without it such a
+                payment is signed back; one of which another device has merely said that its value
+                was spent before is taken.
 
         Raises:
             UnknownExchange: there is no such request.
@@ -316,12 +345,13 @@ class OfflineWallet:
             linger_seconds=linger_seconds,
             offer=offer,
             met=met,
+            confirm=confirm,
         )
         return view_of(paid)
 
-    async def serve(self, link: Link) -> None:
-        """Answer a payer on one connection until it ends."""
-        await meeting.serve(self._payee, link)
+    async def serve(self, link: Link, *, confirm: Confirm | None = None) -> None:
+        """Answer a payer on one connection until it ends; `confirm` as in `listen`."""
+        await Desk(self.book, self._payee, link, confirm=confirm).run()
 
     # Offline: paying.
 
@@ -368,6 +398,7 @@ class OfflineWallet:
             LimitExceeded: more than may be paid at once.
             CertificateExpired: go online first.
         """
+        self._refuse_blocked()
         prepared = self._payer.prepare(request, amount)
         if link is None:
             return view_of(prepared)
@@ -384,7 +415,7 @@ class OfflineWallet:
 
     async def resend(self, exchange_id: bytes, link: Link) -> ExchangeView:
         """Send the stored bytes of a payment over a link and wait for the answer."""
-        return view_of(await meeting.deliver(self._payer, exchange_id, link))
+        return view_of(await meeting.deliver(self.book, self._payer, exchange_id, link))
 
     async def deliver(
         self,
@@ -460,6 +491,18 @@ class OfflineWallet:
         """
         return view_of(self.book.exchange(exchange_id))
 
+    def decided_by(self, exchange_id: bytes) -> int | None:
+        """When the issuer decides about a payment that nobody answers, in Unix seconds.
+
+        The last claim-by time of its vouchers; None for what was never reserved here.
+
+        Raises:
+            UnknownExchange: there is none with this id.
+        """
+        drafts = self.book.exchange(exchange_id).drafts
+        holdings = (self.book.holding(draft.holding) for draft in drafts)
+        return max((one.claim_by for one in holdings if one is not None), default=None)
+
     async def profile(self) -> Profile | None:
         """Whose wallet this is; None before enrolling."""
         values = {name: self.book.text(name.encode()) for name in Profile.__annotations__}
@@ -481,7 +524,49 @@ class OfflineWallet:
             root_key_id=root_key.id,
             key_set_version=key_set.version,
             certificate_until=certificate.body.valid_to if certificate else None,
+            revocation_epoch=self.book.blocklist.epoch,
+            revocation_time=self.book.blocklist.time,
+            list_outdated=self.book.list_outdated,
+            blocked=self.book.blocked,
         )
+
+    # What to accept, and what to tell.
+
+    async def acceptance_rules(self) -> list[RuleView]:
+        """The issuer's rules, and this wallet's own, which are numbered from 1."""
+        book = self.book
+        views = [rule_view(book, rule, None) for rule in accepting.issuer_rules(book)]
+        own = enumerate(accepting.own_rules(book), start=1)
+        return views + [rule_view(book, rule, number) for number, rule in own]
+
+    async def add_rule(self, rule: AcceptanceRule) -> None:
+        """Add an own acceptance rule; it can only make this wallet stricter.
+
+        Raises:
+            InvalidRule: there are as many as a wallet keeps.
+        """
+        accepting.add_rule(self.book, rule)
+
+    async def remove_rule(self, number: int) -> None:
+        """Remove an own rule.
+
+        Raises:
+            InvalidRule: there is none with this number.
+        """
+        accepting.remove_rule(self.book, number)
+
+    @property
+    def shares_tags(self) -> bool:
+        """Whether this wallet tells devices that it meets which pieces of value it has seen."""
+        return gossip.shares_tags(self.book)
+
+    async def set_share_tags(self, *, share: bool) -> None:
+        """Choose that; without it others find double spending later."""
+        gossip.set_share_tags(self.book, share=share)
+
+    def _refuse_blocked(self) -> None:
+        if self.book.blocked:
+            raise DeviceBlocked("The issuer has blocked this device: nobody takes its payments.")
 
     def scale(self, currency: str) -> int:
         """Decimals of a currency: the issuer's word, or else the common ones."""
@@ -495,8 +580,10 @@ class OfflineWallet:
 
     @property
     def restored(self) -> bool:
-        """Whether this file is an old copy: it can be looked at and synchronised, and signs
-        nothing until `enrol` gives it a new key."""
+        """Whether this file is an old copy, which signs nothing until `enrol` gives it a new key.
+
+        It can be looked at and synchronised meanwhile.
+        """
         return self.book.guard.restored
 
     async def signed_transfers(self) -> list[Signed[Transfer]]:

@@ -1,8 +1,9 @@
 """What the wallet remembers: typed rows and how they are written into the store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar, Self, cast
 
 from client_sdk.core import FINISHED, State
@@ -39,12 +40,13 @@ class Record:
 
     @classmethod
     def from_value(cls, value: Value) -> Self:
-        """The record.
+        """The record; a row of an earlier release may lack fields that have a default.
 
         Raises:
             StoreCorrupt: the row holds something else.
         """
-        if not isinstance(value, dict) or value.keys() != {field.name for field in fields(cls)}:
+        needed, known = _shape(cls)
+        if not isinstance(value, dict) or not needed <= value.keys() <= known:
             raise StoreCorrupt(f"A row that should hold a {cls.__name__} holds something else.")
         made: dict[str, Any] = {
             name: cls.ENUMS[name](str(part)) if name in cls.ENUMS else _tuples(part)
@@ -98,6 +100,27 @@ class Holding(Record):
         made = super().from_value(value)
         object.__setattr__(made, "free", tuple(Interval(lo, hi) for lo, hi in made.free))
         return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnKey(Record):
+    """A further key of this wallet.
+
+    Attributes:
+        handle: names it to the key provider.
+        certificate: envelope of its newest certificate, empty before the first.
+        used: somebody may have seen it.
+        sequence: number of its next signature.
+    """
+
+    handle: bytes
+    certificate: bytes
+    used: bool
+    sequence: int
+
+    @property
+    def fresh(self) -> bool:
+        return bool(self.certificate) and not self.used
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +188,14 @@ class Exchange(Record):
         drafts = tuple(Draft.from_value(cast("Value", draft)) for draft in made.drafts)
         object.__setattr__(made, "drafts", drafts)
         return made
+
+
+@cache
+def _shape(kind: type[Record]) -> tuple[frozenset[str], frozenset[str]]:
+    """The fields that a row must have, and all that it may have."""
+    known = fields(kind)
+    needed = frozenset(field.name for field in known if field.default is MISSING)
+    return needed, frozenset(field.name for field in known)
 
 
 def _plain(value: object) -> Value:

@@ -11,6 +11,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,9 @@ from client_sdk.flows.trusting import (
 )
 from client_sdk.keys import SoftwareKeys
 from client_sdk.store.witness import FileWitness
+from client_sdk.transports.base import EVIDENCE_BYTES
 from client_sdk.wallet import Wallet
+from offline_protocol.acceptance import AcceptancePolicy, AcceptanceRule
 from offline_protocol.certificates import (
     Assurance,
     DeviceCertificate,
@@ -38,6 +41,7 @@ from offline_protocol.certificates import (
 from offline_protocol.constants import HOPS_MAX
 from offline_protocol.cose import Signed, seal
 from offline_protocol.keys import PublicKey, SoftwareSigner
+from offline_protocol.revocation import RevocationDelta, RevocationList, Revoked, prefix_of
 from offline_protocol.vouchers import Voucher, VoucherLimits
 
 DAY_SECONDS: Final = 86_400
@@ -107,6 +111,7 @@ class Issuer:
 
     def __init__(self, seed: str = "issuer", *, now: int = EPOCH) -> None:
         self._entropy = SeededEntropy(f"{seed}/serials")
+        self.revoked = Revoked()
         self.root = _signer(f"{seed}/root")
         self.issuing = _signer(f"{seed}/issue")
         self.settling = _signer(f"{seed}/settle")
@@ -182,6 +187,53 @@ class Issuer:
             ),
             self.issuing,
         )
+
+    # What it signs for everybody.
+
+    def revoke(self, *identities: bytes, now: int = EPOCH) -> Signed[RevocationDelta]:
+        """Put keys or vouchers on the revocation list; what leads there from the list before."""
+        before = self.revoked
+        prefixes = before.prefixes | {prefix_of(identity) for identity in identities}
+        self.revoked = Revoked(before.epoch + 1, prefixes)
+        return self.delta(before, now=now)
+
+    def delta(self, held: Revoked, *, now: int = EPOCH) -> Signed[RevocationDelta]:
+        """What leads from an earlier list to the present one."""
+        kid = self.issuing.public_key.kid
+        return seal(RevocationDelta.between(held, self.revoked, kid=kid, time=now), self.issuing)
+
+    def revocation_list(self, *, now: int = EPOCH) -> Signed[RevocationList]:
+        """The whole list; there is none before the first revocation."""
+        kid = self.issuing.public_key.kid
+        return seal(RevocationList.of(self.revoked, kid=kid, time=now), self.issuing)
+
+    def policy(
+        self, *rules: AcceptanceRule, version: int = 1, now: int = EPOCH
+    ) -> Signed[AcceptancePolicy]:
+        """Acceptance rules for all payees."""
+        kid = self.issuing.public_key.kid
+        return seal(AcceptancePolicy(kid, version, now, rules), self.issuing)
+
+    def rotate(self, *, now: int = EPOCH, epoch_floor: int = 0) -> Signed[KeySet]:
+        """Sign with a new issuing key from now on; the old one stays listed."""
+        current = self.key_set.body
+        self.issuing = _signer(f"{self.issuing.public_key.id.hex()}/next")
+        fresh = self.issuing.public_key
+        added = IssuerKey(
+            fresh.kid, fresh, now - DAY_SECONDS, now + 365 * DAY_SECONDS, KeyUse.ISSUE
+        )
+        self.key_set = seal(
+            replace(
+                current,
+                version=current.version + 1,
+                keys=(*current.keys, added),
+                epoch_floor=epoch_floor,
+                time=max(now, current.time),
+                previous=current.id,
+            ),
+            self.root,
+        )
+        return self.key_set
 
     def equip(
         self,
@@ -280,6 +332,8 @@ class RoughLink:
 
     When both ends wait and nothing is under way, the link ends: a lost message shows as silence.
     """
+
+    evidence_bytes = EVIDENCE_BYTES["memory"]
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self._faults = iter(faults)

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from client_sdk.book import Book
 from client_sdk.core import State
 from client_sdk.flows.receiving import Answer
+from client_sdk.flows.risk_words import say_rule
 from client_sdk.records import Exchange, Role
+from offline_protocol.acceptance import AcceptanceRule
 from offline_protocol.cose import unseal
 from offline_protocol.frames import FrameKind
 from offline_protocol.requests import PaymentRequest
@@ -137,12 +140,46 @@ class Balance:
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """Whom the wallet trusts; `certificate_until` (Unix seconds) is None before the first sync."""
+    """Whom the wallet trusts, and how fresh what it knows is. Times are Unix seconds.
+
+    Attributes:
+        issuer: its name.
+        root_key_id: of the pinned key.
+        key_set_version: of the issuer's keys in use.
+        certificate_until: None before the first sync.
+        revocation_epoch: of the list of blocked devices; 0 is the empty one of the beginning.
+        revocation_time: when the issuer last said that this list is the newest; 0 if never.
+        list_outdated: the issuer asks for a newer list; sync while online.
+        blocked: the issuer has revoked this device's own key.
+    """
 
     issuer: str
     root_key_id: bytes
     key_set_version: int
     certificate_until: int | None
+    revocation_epoch: int = 0
+    revocation_time: int = 0
+    list_outdated: bool = False
+    blocked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleView:
+    """An acceptance rule and what it says.
+
+    Attributes:
+        number: of an own rule, to remove it; None for one of the issuer's.
+        rule: its conditions.
+        words: for a person.
+    """
+
+    number: int | None
+    rule: AcceptanceRule
+    words: str
+
+
+def rule_view(book: Book, rule: AcceptanceRule, number: int | None) -> RuleView:
+    return RuleView(number=number, rule=rule, words=say_rule(book, rule))
 
 
 def view_of(exchange: Exchange) -> ExchangeView:

@@ -38,6 +38,20 @@ class FrameKind(IntEnum):
     """A `CloneAlarm`."""
     REFUSAL = 7
     """A `Refusal`."""
+    NEWS = 8
+    """A `News`; this and what follows is `gossip.py`."""
+    REVOCATION = 9
+    """Envelope of a `RevocationDelta` or a `RevocationList`."""
+    TAGS = 10
+    """Tags of transfers that the sender has seen."""
+    WANT = 11
+    """Tags whose transfers the sender asks for."""
+    RECORDS = 12
+    """Transfers that were asked for, each with what names its signer."""
+    KEY_SET = 13
+    """Envelope of a `KeySet`."""
+    POLICY = 14
+    """Envelope of an `AcceptancePolicy`."""
 
 
 def pack(kind: FrameKind, body: bytes) -> bytes:

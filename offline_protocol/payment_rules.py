@@ -156,6 +156,8 @@ def payment_payer_current(case: PaymentCase, context: TrustContext) -> str | Non
     for tip in case.tips:
         if tip.certificate is not None and context.has_passed(tip.certificate.body.valid_to):
             return "the payer's certificate has expired; the payer has to go online"
+        if tip.certificate is not None and context.lies_ahead(tip.certificate.body.valid_from):
+            return "the payer's certificate begins in the future; one of the two clocks is wrong"
     return None
 
 

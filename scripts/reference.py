@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import server.app  # noqa: F401 - declares the refusals of every room
+from scripts.diagrams import exchange_page
 from server.kit.errors import TallyError, all_refusals
 from server.settings import settings_table
 
@@ -59,7 +60,7 @@ def _line(kind: type[TallyError]) -> str:
     return f"| `{kind.code}` | {kind.status} | {kind.title} |\n"
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page}
+PAGES = {"exchange.md": exchange_page, "settings.md": settings_page, "errors.md": errors_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -1,11 +1,14 @@
 #!/bin/sh
-# Make sure that the programs the tests start are installed: PostgreSQL, curl, a PKCS#11 token in software.
+# Make sure that the programs the tests start are installed: PostgreSQL, curl, a PKCS#11 token in software,
+# and Node for the TypeScript implementation of the protocol.
 set -eu
 missing=""
 command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v git >/dev/null 2>&1 || missing="$missing git"
 command -v softhsm2-util >/dev/null 2>&1 || missing="$missing softhsm2"
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "The tests need:$missing. On Debian: sudo apt-get install$missing" >&2

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
-from client_sdk.book import FIRST_SEQUENCE, Book
+from client_sdk.book import Book
 from client_sdk.core import Input, State
 from client_sdk.errors import InsufficientFunds, NotEnrolled
 from client_sdk.flows.engine import Engine, Planned, Work
@@ -95,9 +95,9 @@ class Claimer:
 
     def _sign(self, currency: str, picks: list[Pick]) -> Exchange:
         now = self._book.now()
-        number = self._book.number(b"next_sequence", FIRST_SEQUENCE)
+        first = picks[0]  # reserved once only, so that it names the claim
         exchange = Exchange(
-            id=CLAIM_PREFIX + self._book.signer.public_key.kid + number.to_bytes(8, "big"),
+            id=CLAIM_PREFIX + first.holding[:16] + first.interval.lo.to_bytes(8, "big"),
             role=Role.CLAIM,
             state=State.IDLE,
             currency=currency,

@@ -4,11 +4,12 @@ Every effect that writes is one transaction, and the first of them records the n
 that reach outside the wallet (sending, showing, telling) are handed to the caller.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from client_sdk.book import FIRST_SEQUENCE, Book
+from client_sdk.book import Book
 from client_sdk.core import Effect, Input, State, step
 from client_sdk.errors import ExchangeStateError, NotEnrolled
 from client_sdk.holdings import Interval, subtract
@@ -19,7 +20,7 @@ from offline_protocol.chains import Chain, Payment
 from offline_protocol.constants import UINT_MAX
 from offline_protocol.cose import Signed, seal, unseal
 from offline_protocol.frames import FrameKind, pack
-from offline_protocol.keys import PublicKey
+from offline_protocol.keys import PublicKey, Signer
 from offline_protocol.receipts import Receipt
 from offline_protocol.requests import PaymentRequest
 from offline_protocol.transfers import Transfer, TransferKind
@@ -121,12 +122,15 @@ class Engine:
         self, tx: StoreTx, exchange: Exchange, work: Work, certificate: bytes
     ) -> Exchange:
         book = self._book
-        sequence = book.number(b"next_sequence", FIRST_SEQUENCE)
         touched: dict[bytes, Holding] = {}
         drafts: list[Draft] = []
-        for number, planned in enumerate(work.planned, start=sequence):
+        signing: Counter[PublicKey] = Counter()
+        for planned in work.planned:
             holding = touched.get(planned.holding) or book.holding(planned.holding)
             assert holding is not None, "what is planned was chosen among the holdings"
+            owner = Chain.decode(holding.chain).owner
+            number = book.next_sequence(owner) + signing[owner]
+            signing[owner] += 1
             left = subtract(holding.free, planned.interval)
             touched[planned.holding] = replace(holding, free=left)
             transfer = Transfer(
@@ -146,7 +150,8 @@ class Engine:
             certificate=certificate,
             vouchers=tuple(sorted({holding.voucher for holding in touched.values()})),
         )
-        tx.put("single", b"next_sequence", sequence + len(drafts))
+        for owner, signatures in signing.items():
+            book.count_signatures(tx, owner, signatures)
         book.guard.count(tx)
         for holding in touched.values():
             book.put_holding(tx, holding)
@@ -185,14 +190,19 @@ class Engine:
                 amount=exchange.amount,
                 time=exchange.updated_at,
             )
-            work.receipt = seal(receipt, self._book.signer)
+            work.receipt = seal(receipt, self._book.signer_of(request.payee))
         else:
             # What is signed was fixed by `_reserve`: signing it again gives the same ids.
             work.transfers = tuple(
-                seal(Transfer.from_payload(draft.payload), self._book.signer)
+                seal(Transfer.from_payload(draft.payload), self._owner_of(draft))
                 for draft in exchange.drafts
             )
         return exchange
+
+    def _owner_of(self, draft: Draft) -> Signer:
+        holding = self._book.holding(draft.holding)
+        assert holding is not None, "holdings are never deleted"
+        return self._book.signer_of(Chain.decode(holding.chain).owner)
 
     def _store_bytes(self, exchange: Exchange, work: Work) -> Exchange:
         if exchange.role is Role.RECEIVE:
@@ -214,8 +224,10 @@ class Engine:
             assert holding is not None, "holdings are never deleted"
             chain = Chain.decode(holding.chain)
             # The voucher names its holder, who needs no certificate: 150 bytes less per chain.
-            named = chain.voucher.body.holder == self._book.signer.public_key
-            chains.append(chain.extend(transfer, None if named else certificate))
+            named = chain.voucher.body.holder == chain.owner
+            first = chain.owner == certificate.body.device_key
+            own = certificate if first else self._book.certificate_of(chain.owner)
+            chains.append(chain.extend(transfer, None if named else own))
         return Payment(tuple(chains))
 
     def _store_receipt(self, exchange: Exchange, work: Work) -> Exchange:

@@ -42,7 +42,7 @@ def learn_proof(book: Book, message: bytes | str) -> Conviction:
 
 
 def keep_proof(book: Book, proof: FraudProof) -> Conviction:
-    """Store a proof for upload and its key as revoked.
+    """Store a proof for upload, to pass it on, and its key as revoked.
 
     Raises:
         ProtocolError: it proves nothing.
@@ -51,5 +51,5 @@ def keep_proof(book: Book, proof: FraudProof) -> Conviction:
     encoded = proof.encode()
     with book.store.write("fraud proof") as tx:
         book.put_record(tx, "fraud_proof", object_id(proof.NAME, encoded), encoded)
-        tx.put("revoked", conviction.key.id, conviction.parent)
+        tx.put("revoked", conviction.key.id, object_id(proof.NAME, encoded))
     return conviction

@@ -14,8 +14,10 @@ from client_sdk.ambient import Entropy
 from client_sdk.book import Book
 from client_sdk.core import UNCONFIRMED, State
 from client_sdk.errors import LinkClosed, StoreError, WalletError
+from client_sdk.flows.gossip import lead_talk
 from client_sdk.flows.paying import Payer, RequestView
 from client_sdk.flows.receiving import Payee
+from client_sdk.flows.serving import GIVEN_BACK, Confirm, Desk
 from client_sdk.records import Exchange
 from client_sdk.transports.base import Link, Wire
 from client_sdk.transports.session import (
@@ -27,8 +29,7 @@ from client_sdk.transports.session import (
     shake,
 )
 from client_sdk.trust import read_message
-from offline_protocol.errors import ProtocolError
-from offline_protocol.frames import FrameKind, Refusal, pack
+from offline_protocol.frames import FrameKind
 
 ANSWERS_MAX: Final = 8
 """Messages read while waiting for a receipt; who sends more nonsense than this is left."""
@@ -84,8 +85,8 @@ async def approach(payer: Payer, wire: Wire, entropy: Entropy) -> Approach:
     return Approach(frame, request, link)
 
 
-async def deliver(payer: Payer, exchange_id: bytes, link: Link) -> Exchange:
-    """Send a payment's stored bytes and wait for what comes back.
+async def deliver(book: Book, payer: Payer, exchange_id: bytes, link: Link) -> Exchange:
+    """Send a payment's stored bytes, wait for what comes back, and exchange evidence.
 
     Returns:
         The payment: confirmed, returned, or still unconfirmed when the link ended or the payee
@@ -95,14 +96,19 @@ async def deliver(payer: Payer, exchange_id: bytes, link: Link) -> Exchange:
     exchange = replace(exchange, refusal="")  # what was said on an earlier connection
     try:
         await link.send(frame)
+        asked = exchange.state in UNCONFIRMED
         for _ in range(ANSWERS_MAX):
-            if exchange.state not in UNCONFIRMED or exchange.refusal:
+            if exchange.state not in UNCONFIRMED or exchange.refusal not in {"", *GIVEN_BACK}:
                 break
+            said = exchange.refusal
             exchange = _take_answer(payer, exchange, await link.receive())
+            exchange = replace(exchange, refusal=exchange.refusal or said)
+        if asked and exchange.state not in UNCONFIRMED:
+            await lead_talk(book, link, exchange.peer)
         await link.close()
     except LinkClosed:
         pass
-    return payer.link_lost(exchange_id, exchange.refusal)
+    return replace(payer.link_lost(exchange_id, exchange.refusal), refusal=exchange.refusal)
 
 
 def _take_answer(payer: Payer, exchange: Exchange, message: bytes) -> Exchange:
@@ -124,45 +130,6 @@ def _take_answer(payer: Payer, exchange: Exchange, message: bytes) -> Exchange:
     return taken if taken.id == exchange.id else exchange
 
 
-async def serve(payee: Payee, link: Link, answered: Callable[[], None] | None = None) -> bool:
-    """Answer everything that comes over a link until it ends.
-
-    Args:
-        payee: this device.
-        link: to the payer.
-        answered: called after each answer.
-
-    Returns:
-        Whether the other side said goodbye, and so has all answers.
-
-    Raises:
-        StoreError: the wallet file cannot be written; what was not stored was not answered.
-    """
-    try:
-        while True:
-            await link.send(answer(payee, await link.receive()))
-            if answered is not None:
-                answered()
-    except LinkClosed as end:
-        return end.clean
-
-
-def answer(payee: Payee, message: bytes) -> bytes:
-    """The frame that answers one message: receipt, return, or a refusal with its code."""
-    try:
-        return payee.take_payment(message).frame
-    except StoreError:
-        raise  # ours to tell, not the payer's to hear
-    except WalletError as error:
-        cause = error.__cause__
-        refusal = (
-            Refusal.of(cause)
-            if isinstance(cause, ProtocolError)
-            else Refusal(ProtocolError.NUMBER, error.code)
-        )
-        return pack(FrameKind.REFUSAL, refusal.encode())
-
-
 async def listen(
     book: Book,
     payee: Payee,
@@ -172,6 +139,7 @@ async def listen(
     linger_seconds: float,
     offer: bool = False,
     met: Callable[[str], None] | None = None,
+    confirm: Confirm | None = None,
 ) -> Exchange:
     """Serve payers of one request until it is paid, and a little longer for the receipt's sake.
 
@@ -183,6 +151,7 @@ async def listen(
         linger_seconds: how long to wait for the payer's goodbye after the payment.
         offer: give the request to anybody who asks for it over the listener's carrier.
         met: called with the six digits of each payer that has shaken hands.
+        confirm: asked about warnings; see `Desk`.
 
     Raises:
         UnknownExchange: there is no such request.
@@ -207,7 +176,7 @@ async def listen(
         if met is not None:
             met(link.code)
         try:
-            said_goodbye = await serve(payee, link, answered)
+            said_goodbye = await Desk(book, payee, link, confirm=confirm).run(answered)
         except StoreError as error:
             if not paid.done():
                 paid.set_exception(error)

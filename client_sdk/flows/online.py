@@ -173,7 +173,7 @@ class Online:
 
     async def load(self, amount: int, currency: str) -> Load:
         """Move value from the account onto this device, as vouchers."""
-        body: Document = {"amount": amount, "currency": currency}
+        body: Document = {"amount": amount, "currency": currency, "further_keys": True}
         return await self._keep_vouchers(body, await self._money_call(LOAD, body))
 
     async def finish_pending(self) -> None:

@@ -175,8 +175,7 @@ class Payer:
         return [
             one
             for one in self._book.exchanges(role=Role.PAY, only_open=True)
-            if one.state in UNCONFIRMED
-            or (one.state is State.LOCKED and self._book.may_sign(one))
+            if one.state in UNCONFIRMED or (one.state is State.LOCKED and self._book.may_sign(one))
         ]
 
     def take_receipt(self, message: bytes | str) -> Exchange:

@@ -16,6 +16,7 @@ from client_sdk.errors import (
     PaymentRefused,
     UnknownExchange,
 )
+from client_sdk.flows.accepting import Decision, decide
 from client_sdk.flows.engine import HOP_BYTES_MAX, Engine, Planned, Work
 from client_sdk.flows.evidence import keep_fork
 from client_sdk.holdings import Interval
@@ -90,7 +91,7 @@ class Payee:
             WalletRestored: this file is an old copy; what it received could not be spent.
         """
         self._book.guard.require_whole()
-        certificate = self._book.certificate()
+        certificate = self._book.asking_certificate()
         held = sum(one.free_amount for one in self._book.holdings(currency))
         most = certificate.body.limits.balance_max
         if held + amount > most:
@@ -106,17 +107,17 @@ class Payee:
         with refusing(InvalidRequest, "A memo is one line of at most 280 bytes, or left out."):
             body = PaymentRequest(
                 nonce=self._book.entropy(NONCE_BYTES),
-                payee=self._book.signer.public_key,
+                payee=certificate.body.device_key,
                 currency=currency,
                 amount=amount,
                 expires_at=now + lifetime_seconds,
                 session_key=session_public_key(secret),
-                epoch=self._book.key_set().epoch_floor,
+                epoch=self._book.blocklist.epoch,
                 memo=memo,
                 transports=transports,
                 certificate=certificate.envelope,
             )
-        signed = seal(body, self._book.signer)
+        signed = seal(body, self._book.signer_of(body.payee))
         opened = Exchange(
             id=body.request_id,
             role=Role.RECEIVE,
@@ -129,21 +130,25 @@ class Payee:
             session_secret=secret,
             memo=memo or "",
         )
+        if self._book.keyring.owns(body.payee):
+            with self._book.store.write("key shown") as tx:
+                self._book.keyring.use(tx, body.payee)
         shown = self._engine.apply(opened, Input.SHOW).exchange
         return shown, pack(FrameKind.REQUEST, signed.envelope)
 
-    def take_payment(self, message: bytes | str) -> Received:
+    def take_payment(self, message: bytes | str, decision: Decision = Decision.ASK) -> Received:
         """Check, store and answer a payment.
 
         A payment that was stored before is answered as before. One that is genuine but not what
-        was asked for (another amount, too late, a second one for the same request) is stored and
-        signed back, so that its value is not stuck.
+        was asked for (another amount, too late, a second one for the same request), or that the
+        rules of issuer or payee refuse, is stored and signed back, so that its value is not stuck.
 
         Raises:
             UnknownExchange: no request of this wallet is named.
             DoubleSpendFound: the payer signed the same value away twice.
             PaymentRefused: another rule is broken, part of it was received before, or it is too
                 long to be returned; the code names it. Nothing is stored.
+            PaymentNeedsConfirmation: something speaks against taking it. Nothing is stored.
             WalletRestored: this file is an old copy; it may have signed this payment back before.
         """
         self._book.guard.require_whole()
@@ -158,6 +163,7 @@ class Payee:
         problem = self._check(payment, asked)
         self._refuse_fork(payment)
         problem = problem or ("" if asked.state is State.SHOWN else ALREADY_PAID)
+        problem = problem or decide(self._book, payment, decision)
         exchange = replace(
             asked,
             amount=payment.amount,

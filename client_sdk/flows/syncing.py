@@ -23,13 +23,17 @@ from client_sdk.book import REFUSED, TO_UPLOAD, UPLOADED, Book, record_of
 from client_sdk.core import Input, State, step
 from client_sdk.errors import WalletError
 from client_sdk.flows.engine import Engine
+from client_sdk.flows.key_pool import fill_pool
 from client_sdk.flows.paying import Payer
 from client_sdk.flows.trusting import (
+    WHOLE,
     IssuerRefused,
     check_certificate,
     check_key_set,
+    epoch_to_name,
     keep_certificate,
     keep_key_set,
+    learn_news,
 )
 from client_sdk.flows.uploading import UploadQueue
 from client_sdk.records import Exchange, Role
@@ -72,6 +76,8 @@ class Syncer:
         self._engine = engine
         self._payer = payer
         self._api = api
+        self._named_epoch = WHOLE
+        self._ask_whole = False
 
     async def run(self, report: SyncReport | None = None) -> SyncReport:
         """Exchange batches until both sides have nothing more to say.
@@ -99,9 +105,10 @@ class Syncer:
                 if self._mark_missing(report.missing_sequences):
                     queue.restart()
                     continue
-            if not rows and answer.get("more") is not True:
+            if not rows and answer.get("more") is not True and not self._ask_whole:
                 break
         self._take_returns()
+        await fill_pool(self._book, self._api)
         report.waiting = len(waiting)
         signed = self._book.stored_certificate()
         report.certificate_until = signed.body.valid_to if signed else None
@@ -119,9 +126,15 @@ class Syncer:
     def _body(self, rows: list[Row]) -> Document:
         records = [record_of(row.payload) for row in rows]
         history = self._book.raw(b"history")
+        policy = self._book.policy()
+        self._named_epoch = WHOLE if self._ask_whole else epoch_to_name(self._book)
         return {
             "cursor": self._book.number(b"cursor"),
             "history": None if history is None else to_text(history),
+            "held": {
+                "revocation_epoch": self._named_epoch,
+                "acceptance_policy": 0 if policy is None else policy.version,
+            },
             "records": [{"kind": kind, "object": to_text(data)} for kind, data in records],
         }
 
@@ -138,13 +151,15 @@ class Syncer:
         key_set = optional_bytes(answer, "key_set")
         if key_set is not None:
             self._take_key_set(key_set)
+        self._ask_whole = learn_news(self._book, answer, named=self._named_epoch)
         certificate = optional_bytes(answer, "certificate")
         checked = None if certificate is None else check_certificate(self._book, certificate)
         for event in events:
             self._take_receipt(event)
         with self._book.store.write("sync") as tx:
             if answer.get("reset") is True:
-                self._forget_uploads(tx)
+                # The server was restored from an older copy: hand in again all that it was given.
+                self._book.upload_again(tx)
             for row, result in zip(rows, results, strict=True):
                 self._take_result(tx, row, result, report, waiting)
             for event in events:
@@ -158,13 +173,6 @@ class Syncer:
         report.missing_sequences = [
             number for number in list_of(answer, "missing_sequences") if isinstance(number, int)
         ]
-
-    def _forget_uploads(self, tx: StoreTx) -> None:
-        """The server was restored from an older copy: hand in again all that it was given since."""
-        for flag in (UPLOADED, REFUSED):
-            for row in self._book.store.rows("record", flag=flag):
-                kind, data = record_of(row.payload)
-                self._book.mark_record(tx, row.key, kind, data, TO_UPLOAD)
 
     def _take_key_set(self, envelope: bytes) -> None:
         root_key = self._book.root_key()

@@ -14,7 +14,7 @@ from offline_protocol.cose import unseal
 from offline_protocol.receipts import Receipt
 from offline_protocol.transfers import Transfer
 
-BATCH_RECORDS: Final = 2_000
+BATCH_RECORDS: Final = 5_000
 """As many as the server takes in one call."""
 BATCH_CHARACTERS: Final = 1_500_000
 """Of encoded records: a body may have 2 million bytes."""

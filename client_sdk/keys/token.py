@@ -84,6 +84,21 @@ class Token:
             # A token that is away shows no keys: only a fresh session knows which it is.
             return self._run(work)
 
+    def find(self, session: Any, kind: int, key_id: bytes) -> Any:
+        """The object of this kind and id.
+
+        Raises:
+            KeyGone: the token has none.
+        """
+        found = session.findObjects([(self.api.CKA_CLASS, kind), (self.api.CKA_ID, key_id)])
+        if not found:
+            raise KeyGone("The token does not hold this wallet's key.")
+        return found[0]
+
+    def mechanism(self, name: str) -> Any:
+        """A mechanism without parameters, such as "EDDSA" for CKM_EDDSA."""
+        return self.api.Mechanism(getattr(self.api, f"CKM_{name}"), None)
+
     def close(self) -> None:
         """End the session; the token forgets the PIN with the process's last one."""
         session, self._session = self._session, None

@@ -202,6 +202,8 @@ class Store:
         """
         if not path.is_file():
             raise errors.WalletMissing(f"There is no wallet at {path}.")
+        if path.stat().st_size == 0:
+            raise errors.WalletMissing(f"The file {path} holds no finished wallet.")
         connection, lock = cls._connect(path)
         sealer = Sealer(b"\0" * FILE_KEY_BYTES, entropy)
         store = cls(connection, sealer, path=path, lock=lock, hook=hook)

@@ -31,7 +31,12 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
     """
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
     version = version_of(connection)
-    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+    try:
+        names = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        raise StoreCorrupt(f"The head of the file is damaged: {error}.") from error
     if application == 0 and version == 0 and not names:
         return
     named = application == APPLICATION_ID and version > _UNNAMED_VERSION

@@ -10,6 +10,7 @@ import click
 from client_sdk.blocking import BlockingWallet
 from client_sdk.core import State
 from client_sdk.errors import InvalidAmount, LinkClosed, UnknownExchange
+from client_sdk.flows.receiving import Answer
 from client_sdk.terminal.codes import (
     ANSWERS,
     REQUESTS,
@@ -20,16 +21,8 @@ from client_sdk.terminal.codes import (
     show_frame,
     shows_codes,
 )
-from client_sdk.terminal.meeting import (
-    Meeting,
-    Search,
-    Waiting,
-    Ways,
-    looks_for_payees,
-    meeting,
-    waiting,
-    waits_for_payers,
-)
+from client_sdk.terminal.doubt import say_doubt
+from client_sdk.terminal.meeting import Meeting, Search, looks_for_payees, meeting
 from client_sdk.terminal.opening import Options, amount_of, say_amount, wallet_command
 from client_sdk.terminal.output import (
     exchange_json,
@@ -37,6 +30,8 @@ from client_sdk.terminal.output import (
     frame_json,
     print_json,
 )
+from client_sdk.terminal.risk import accepts_warnings, confirmer, take
+from client_sdk.terminal.waiting import Waiting, Ways, waiting, waits_for_payers
 from client_sdk.transports.carriers import reachable
 from client_sdk.views import ExchangeView, Incoming, RequestShown
 
@@ -60,6 +55,7 @@ UNCONFIRMED: Final = 3
     help="How long it may be paid.",
 )
 @click.option("--again", metavar="ID", help="Show and serve an earlier request again.")
+@accepts_warnings
 @wallet_command
 def request(
     options: Options,
@@ -72,6 +68,7 @@ def request(
     linger: float,
     minutes: int,
     again: str | None,
+    accept_warnings: bool,
 ) -> None:
     """Ask for an amount: shows a code for the payer to scan. Needs no network.
 
@@ -106,7 +103,12 @@ def request(
         with waiting(wallet, ways, earlier=earlier) as here:
             shown = ask(transports=here.addresses)
             _show_request(options, wallet, shown, qr_out, here)
-            paid = here.serve(shown.exchange, linger=linger, as_json=options.as_json)
+            paid = here.serve(
+                shown.exchange,
+                linger=linger,
+                as_json=options.as_json,
+                confirm=confirmer(wallet, options, accept_warnings=accept_warnings),
+            )
         _print_exchange(options, wallet, paid)
 
 
@@ -261,6 +263,7 @@ def _hand_over(
 @reads_codes
 @shows_codes("--qr-out")
 @click.option("--return", "give_back", is_flag=True, help="Sign the payment back to the payer.")
+@accepts_warnings
 @wallet_command
 def receive(
     options: Options,
@@ -269,11 +272,13 @@ def receive(
     codes: CodeIn,
     qr_out: CodeOut,
     give_back: bool,
+    accept_warnings: bool,
 ) -> None:
     """Take what the other person shows: a payment, a receipt, a return, or a proof.
 
     A payment is checked completely on this device and stored before "paid" is shown; then its
-    receipt is shown for the payer.
+    receipt is shown for the payer. Where the rules warn of it you are asked; what you do not take,
+    and what the rules refuse, is signed back, so that its value is not stuck at the payer.
 
     Examples:
       tallystick wallet receive --qr payment.png --qr-out receipt.png
@@ -283,8 +288,14 @@ def receive(
       tallystick wallet receive 'TALLY1:...'
     """
     with options.opened() as wallet:
-        incoming = wallet.receive(read_frame(text, codes, wanted=ANSWERS))
-        if give_back and incoming.exchange is not None:
+        incoming = take(
+            options,
+            wallet,
+            read_frame(text, codes, wanted=ANSWERS),
+            accept_warnings=accept_warnings,
+            give_back=give_back,
+        )
+        if give_back and incoming.exchange and incoming.answer is not Answer.SENT_BACK:
             incoming = wallet.return_payment(incoming.exchange.id)
         _show_incoming(options, wallet, incoming, qr_out)
 
@@ -344,8 +355,7 @@ def _print_exchange(options: Options, wallet: BlockingWallet, exchange: Exchange
         print_json({"exchange": exchange_json(exchange, digits)})
         return
     click.echo(exchange_line(exchange, digits))
-    if exchange.refusal:
-        click.echo(f"The other side says: {exchange.refusal}", err=True)
+    say_doubt(wallet, exchange)
 
 
 def find(wallet: BlockingWallet, beginning: str) -> ExchangeView:

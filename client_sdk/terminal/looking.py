@@ -5,6 +5,7 @@ import click
 from client_sdk.core import State
 from client_sdk.records import Role
 from client_sdk.terminal.codes import CodeOut, show_frame, shows_codes
+from client_sdk.terminal.doubt import say_doubt
 from client_sdk.terminal.exchanging import find
 from client_sdk.terminal.opening import Options, say_amount, wallet_command
 from client_sdk.terminal.output import (
@@ -42,6 +43,7 @@ def balance(options: Options, *, online: bool) -> None:
                 ("sent, not confirmed", one.unconfirmed),
                 ("past its date, handed in at the next sync", one.expired),
                 ("handed in, not settled", one.claimed),
+                ("of an earlier key, comes to your account after its date", one.returning),
             ):
                 if amount:
                     click.echo(f"  {label}: {say_amount(wallet, amount, one.currency)}")
@@ -66,6 +68,7 @@ def history(options: Options, limit: int) -> None:
             return
         for one in found:
             click.echo(exchange_line(one, wallet.scale(one.currency)))
+            say_doubt(wallet, one)
 
 
 @click.command()
@@ -83,7 +86,11 @@ def show(options: Options, exchange_id: str | None, qr_out: CodeOut) -> None:
     with options.opened() as wallet:
         if exchange_id is None:
             profile, key_id = wallet.profile(), wallet.key_id.hex()
-            document: dict[str, object] = {"wallet": str(options.path), "key_id": key_id}
+            document: dict[str, object] = {
+                "wallet": str(options.path),
+                "key_id": key_id,
+                "restored": wallet.restored,
+            }
             if profile is not None:
                 trust = wallet.trust()
                 document |= {
@@ -109,5 +116,7 @@ def show(options: Options, exchange_id: str | None, qr_out: CodeOut) -> None:
             )
         if options.as_json:
             print_json({"exchange": shown, **(frame_json(frame, files) if frame else {})})
-        elif frame is None:
+            return
+        if frame is None:
             click.echo(exchange_line(exchange, digits))
+        say_doubt(wallet, wallet.exchange(exchange.id))

@@ -14,8 +14,10 @@ import click
 from client_sdk.blocking import BlockingWallet
 from client_sdk.errors import WalletError
 from client_sdk.money import format_amount, parse_amount, parse_currency
+from client_sdk.terminal.doubt import remind
 from client_sdk.terminal.layout import keep_layout
 from client_sdk.terminal.output import print_error
+from client_sdk.terminal.own_trouble import warn_about
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +55,8 @@ class Options:
             before = {one.id for one in wallet.unconfirmed()}
             yield wallet
             if not self.as_json:
-                _remind(wallet, before)
+                remind(wallet, before)
+                warn_about(wallet)
 
     def run(self, work: Callable[[BlockingWallet], T]) -> T:
         with self.opened() as wallet:
@@ -116,17 +119,3 @@ def amount_of(wallet: BlockingWallet, text: str, currency: str) -> tuple[int, st
 
 def say_amount(wallet: BlockingWallet, amount: int, currency: str) -> str:
     return format_amount(amount, currency, digits=wallet.scale(currency))
-
-
-def _remind(wallet: BlockingWallet, before: set[bytes]) -> None:
-    """Say which payments were unconfirmed before this command and still are."""
-    for one in wallet.unconfirmed():
-        if one.id not in before:
-            continue
-        amount = say_amount(wallet, one.amount, one.currency)
-        whom = f" to {one.peer_name}" if one.peer_name else ""
-        click.echo(
-            f"Note: {amount}{whom}: {one.words}. Show it again with `tallystick wallet pay "
-            "--resume`.",
-            err=True,
-        )

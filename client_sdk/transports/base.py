@@ -13,6 +13,8 @@ from offline_protocol.constants import FRAME_BYTES_MAX
 TAG_BYTES: Final = 16
 MESSAGE_BYTES_MAX: Final = FRAME_BYTES_MAX + TAG_BYTES
 """The largest message of a session: the largest frame, encrypted. Every wire carries it."""
+EVIDENCE_BYTES: Final = {"nfc": 2_048, "ble": 8_192, "lan": 32_768, "memory": 32_768}
+"""What each carrier gives to evidence, by scheme."""
 SILENCE_SECONDS: Final = 30.0
 """How long a wire waits for a message, or for room to send one, unless told otherwise."""
 
@@ -52,10 +54,15 @@ class Wire(Protocol):
 
     Attributes:
         bytes_max: the largest message that it carries, at least `MESSAGE_BYTES_MAX`.
+        evidence_bytes: how much evidence each side may send after a payment without keeping people
+            waiting; 0 for none.
     """
 
     @property
     def bytes_max(self) -> int: ...
+
+    @property
+    def evidence_bytes(self) -> int: ...
 
     async def write(self, message: bytes) -> None:
         """Hand one message over; returns when the carrier has taken it.

@@ -6,7 +6,7 @@ try, and the session then shows whether the right device answered.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -130,7 +130,7 @@ async def find(name: str, request_id: bytes, *, interfaces: Sequence[str] | None
 
 async def nearby(
     *, seconds: float = LOOK_SECONDS, interfaces: Sequence[str] | None = None
-) -> AsyncIterator[Service]:
+) -> AsyncGenerator[Service, None]:
     """Services that offer their requests, as they are found. Close it if you leave it early.
 
     Args:

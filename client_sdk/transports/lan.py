@@ -14,7 +14,12 @@ from typing import Final, Self
 
 from client_sdk.errors import LinkClosed
 from client_sdk.transports import discovery
-from client_sdk.transports.base import MESSAGE_BYTES_MAX, SILENCE_SECONDS, InvalidAddress
+from client_sdk.transports.base import (
+    EVIDENCE_BYTES,
+    MESSAGE_BYTES_MAX,
+    SILENCE_SECONDS,
+    InvalidAddress,
+)
 from client_sdk.transports.reception import Reception
 from offline_protocol.errors import ProtocolError
 from offline_protocol.frames import StreamReader, to_stream
@@ -65,6 +70,7 @@ class TcpWire:
     """Length-prefixed messages over one TCP connection; see `Wire`."""
 
     bytes_max = MESSAGE_BYTES_MAX
+    evidence_bytes = EVIDENCE_BYTES["lan"]
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader

@@ -4,13 +4,15 @@ import asyncio
 from typing import Final, Self
 
 from client_sdk.errors import LinkClosed
-from client_sdk.transports.base import MESSAGE_BYTES_MAX, SILENCE_SECONDS
+from client_sdk.transports.base import EVIDENCE_BYTES, MESSAGE_BYTES_MAX, SILENCE_SECONDS
 
 QUEUE_FRAMES_MAX: Final = 64
 
 
 class MemoryLink:
     """One end of a pair made by `linked_pair`."""
+
+    evidence_bytes = EVIDENCE_BYTES["memory"]
 
     def __init__(self) -> None:
         self._incoming: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_FRAMES_MAX)
@@ -42,6 +44,7 @@ class MemoryWire:
     """One end of a pair made by `wire_pair`; see `Wire`."""
 
     bytes_max = MESSAGE_BYTES_MAX
+    evidence_bytes = EVIDENCE_BYTES["memory"]
 
     def __init__(self) -> None:
         self._incoming: asyncio.Queue[bytes | None] = asyncio.Queue()

@@ -51,6 +51,11 @@ class SecureLink:
     def code(self) -> str:
         return self._channel.code
 
+    @property
+    def evidence_bytes(self) -> int:
+        """See `Wire`."""
+        return self._wire.evidence_bytes
+
     async def send(self, frame: bytes) -> None:
         """Hand one frame over; see `Link.send`."""
         if len(frame) + TAG_BYTES > self._wire.bytes_max:

@@ -56,19 +56,48 @@ async def pairs_repeated(
     pairs: Iterable[tuple[bytes, int]],
 ) -> list[tuple[bytes, int]]:
     """Return which of these values of two columns stand in several of the tenant's rows."""
+    first, second = columns
+    return await _joined(
+        tx,
+        f"t.{first}, t.{second}",
+        f"JOIN {table} t ON t.{first} = wanted_first AND t.{second} = wanted_second",
+        "GROUP BY 1, 2 HAVING count(*) > 1",
+        tenant=tenant,
+        pairs=pairs,
+    )
+
+
+async def counts_from(
+    tx: Tx,
+    table: str,
+    *,
+    tenant: int,
+    columns: tuple[str, str],
+    starts: Iterable[tuple[bytes, int]],
+) -> list[tuple[bytes, int]]:
+    """Return for values of one column how many rows have that, and another not below its start."""
+    first, second = columns
+    return await _joined(
+        tx,
+        f"t.{first}, count(*)",
+        f"JOIN {table} t ON t.{first} = wanted_first AND t.{second} >= wanted_second",
+        "GROUP BY 1",
+        tenant=tenant,
+        pairs=starts,
+    )
+
+
+async def _joined(
+    tx: Tx, columns: str, join: str, tail: str, *, tenant: int, pairs: Iterable[tuple[bytes, int]]
+) -> list[tuple[bytes, int]]:
+    """Go with pairs into an index, row by row: no planner may prefer to read a whole table."""
     wanted = list(dict.fromkeys(pairs))
     if not wanted:
         return []
-    first, second = columns
-    # Row by row into the index: no planner may prefer to read the whole table.
-    join = (
-        f"JOIN {table} t ON t.{first} = wanted_first AND t.{second} = wanted_second "
-        "WHERE t.tenant = {tenant} GROUP BY 1, 2 HAVING count(*) > 1"
-    )
     if tx.dialect == "postgresql":
         statement = (
-            f"SELECT t.{first}, t.{second} FROM unnest($2::bytea[], $3::bigint[]) "  # noqa: S608
-            f"AS wanted (wanted_first, wanted_second) {join.format(tenant='$1')}"
+            f"SELECT {columns} FROM unnest($2::bytea[], $3::bigint[]) "  # noqa: S608 - constants
+            f"AS wanted (wanted_first, wanted_second) {join} WHERE t.tenant = $1 {tail}"
         )
         parameters = (tenant, [one for one, _ in wanted], [other for _, other in wanted])
         answer: Iterable[Sequence[Any]] = await tx.connection.exec_driver_sql(statement, parameters)
@@ -80,7 +109,7 @@ async def pairs_repeated(
         marks = ", ".join(["(?, ?)"] * slots)
         statement = (
             f"WITH wanted (wanted_first, wanted_second) AS (VALUES {marks}) "  # noqa: S608
-            f"SELECT t.{first}, t.{second} FROM wanted CROSS {join.format(tenant='?')}"
+            f"SELECT {columns} FROM wanted CROSS {join} WHERE t.tenant = ? {tail}"
         )
         flat = [value for pair in part for value in pair]
         padding = [None] * (2 * (slots - len(part)))
@@ -121,9 +150,10 @@ def json_text(value: object) -> str:
 async def _copy(tx: Tx, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
 
-    # The driver begins its transaction with the first statement, and COPY goes past that.
-    await tx.connection.exec_driver_sql("SELECT 1")
     driver = await _driver(tx)
+    if not driver.is_in_transaction():
+        # It begins with the first statement that SQLAlchemy sends, and COPY is not sent by it.
+        await tx.connection.exec_driver_sql("SELECT 1")
     try:
         await driver.copy_records_to_table(table, records=rows, columns=list(columns))
     except asyncpg.PostgresError as error:

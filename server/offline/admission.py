@@ -55,6 +55,9 @@ class Admission:
     """By envelope: a bad signature says nothing about a good one over the same content."""
     waiting: list[Signed[Transfer]] = field(default_factory=list)
     """Transfers whose parents are not known."""
+    _let_in: set[bytes] = field(default_factory=set)
+    _over: dict[bytes, bool] = field(default_factory=dict)
+    """Of each root whether its claim-by has come."""
 
     async def carry_into(self, tx: Tx) -> bool:
         """Take what was decided outside the write lock into the transaction that has it.
@@ -66,7 +69,7 @@ class Admission:
         rows = await load_vouchers(tx, self.tenant, self.grove.rows)
         for root, before in self.grove.rows.items():
             row = rows[root]
-            if row.records != before.records or _is_over(row, now) != _is_over(before, self.now):
+            if row.records != before.records or _is_over(row, now) != self._over[root]:
                 return False
         self.grove.rows = rows
         self.owners.tx = tx
@@ -76,24 +79,24 @@ class Admission:
     async def load(self, tx: Tx, transfers: Iterable[Signed[Transfer]]) -> None:
         """Load whatever the verdicts on these transfers depend on."""
         queue = list(transfers)
-        offered = {each.id for each in queue}
-        # Both: a parent may be stored, and so may the record itself with its tree.
-        parents = {each.body.parent for each in queue}
-        stored = await places_of(tx, self.tenant, offered | parents)
-        self.known |= {each: place.late for each, place in stored.items() if each in offered}
-        roots = {place.root for place in stored.values()}
-        roots |= await vouchers_among(tx, self.tenant, parents - offered - stored.keys())
+        # What is stored hangs in the tree of its parent, and trees are loaded whole.
+        above = {each.body.parent for each in queue} - {each.id for each in queue}
+        places = await places_of(tx, self.tenant, above)
+        roots = {place.root for place in places.values()}
+        roots |= await vouchers_among(tx, self.tenant, above - places.keys())
         await load_roots(tx, self.tenant, roots, self.grove)
-        payees = {each.body.payee.id for each in queue}
-        await self.owners.learn_keys(payees)
-        signers = payees | {owner for owner in map(self._owner_of, parents) if owner}
+        self._over = {root: _is_over(row, self.now) for root, row in self.grove.rows.items()}
+        payees = {each.body.payee.id for each in queue if each.body.kind is not TransferKind.CLAIM}
+        owners = (tree.owners for tree in self.grove.trees.values())
+        await self.owners.learn_keys(payees.union(*owners))
+        signers = payees | {owner for owner in map(self._owner_of, above) if owner}
         missing = signers - self.certificates.keys()
         self.certificates |= {key: [] for key in missing}
         self.certificates |= await load_certificates(tx, self.tenant, missing)
 
     def decide(self, transfers: Iterable[Signed[Transfer]]) -> None:
         """Judge these and those that wait, as far as their parents are known. Pure."""
-        queue = [each for each in (*self.waiting, *transfers) if each.id not in self.known]
+        queue = [*self.waiting, *transfers]
         while True:
             self.waiting = [each for each in queue if not self._take(each)]
             if len(self.waiting) == len(queue):
@@ -101,17 +104,22 @@ class Admission:
             queue = self.waiting
 
     def _take(self, transfer: Signed[Transfer]) -> bool:
+        """Judge one; False when its parent is not known."""
         tree = self.grove.tree_with(transfer.body.parent)
         if tree is None:
             return False
-        if transfer.id in tree.nodes:
+        identity = transfer.id
+        if (node := tree.nodes.get(identity)) is not None:
+            if identity not in self._let_in:
+                self.known[identity] = node.late
             return True
         refusal = self.judge.judge(tree, transfer, self.certificates) or self._stranger(transfer)
         if refusal is not None:
             self.refusals[transfer.envelope] = refusal
             return True
-        late = _is_over(self.grove.rows[tree.root], self.now)
-        self.fresh.append((tree.root, self.grove.add(tree, transfer, late=late)))
+        root = tree.root
+        self.fresh.append((root, self.grove.add(tree, transfer, late=self._over[root])))
+        self._let_in.add(identity)
         return True
 
     def _stranger(self, transfer: Signed[Transfer]) -> ProtocolError | None:
@@ -122,17 +130,16 @@ class Admission:
 
     def verdict_on(self, transfer: Signed[Transfer]) -> ProtocolError | None:
         """Return why a transfer that had not to wait moves nothing, or None."""
-        if transfer.envelope in self.refusals:
-            return self.refusals[transfer.envelope]
+        refusal = self.refusals.get(transfer.envelope)
+        if refusal is not None:
+            return refusal
         late = self.known.get(transfer.id)
         if late is None:
             tree = self.grove.tree_with(transfer.id)
             late = tree is not None and tree.nodes[transfer.id].late
-        return (
-            VoucherClosed("it came after claim-by: kept as evidence, it moves nothing")
-            if late
-            else None
-        )
+        if not late:
+            return None
+        return VoucherClosed("it came after claim-by: kept as evidence, it moves nothing")
 
     def _owner_of(self, identity: bytes) -> bytes | None:
         tree = self.grove.tree_with(identity)

@@ -4,7 +4,11 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
+from offline_protocol.cose import unseal
+from offline_protocol.key_bindings import KeyBinding
+from offline_protocol.keys import PublicKey
 from server.kit.unit_of_work import Tx
+from server.offline.models import CertificateRow, TransferRow, VoucherRow
 from server.offline.trust_models import BoundKeyRow
 
 
@@ -27,3 +31,29 @@ async def keys_bound_to(tx: Tx, tenant: int, owner: bytes) -> list[bytes]:
         .order_by(BoundKeyRow.key_id)
     )
     return list(await tx.session.scalars(query))
+
+
+async def unused_keys(tx: Tx, tenant: int, owner: bytes, count: int) -> list[PublicKey]:
+    """Return certified further keys of a device that never held, signed or were paid anything."""
+    now = int(tx.now.timestamp())
+    held = select(VoucherRow.holder).where(VoucherRow.tenant == tenant)
+    signed = select(TransferRow.signer).where(TransferRow.tenant == tenant)
+    paid = select(TransferRow.payee).where(TransferRow.tenant == tenant)
+    certified = select(CertificateRow.key_id).where(
+        CertificateRow.tenant == tenant, CertificateRow.valid_to > now
+    )
+    query = (
+        select(BoundKeyRow.binding)
+        .where(
+            BoundKeyRow.tenant == tenant,
+            BoundKeyRow.owner == owner,
+            BoundKeyRow.key_id.in_(certified),
+            BoundKeyRow.key_id.not_in(held),
+            BoundKeyRow.key_id.not_in(signed),
+            BoundKeyRow.key_id.not_in(paid),
+        )
+        .order_by(BoundKeyRow.at.desc(), BoundKeyRow.key_id)
+        .limit(count)
+    )
+    found = await tx.session.scalars(query)
+    return [unseal(KeyBinding, envelope).body.bound for envelope in found]

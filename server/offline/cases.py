@@ -219,7 +219,7 @@ class _Case:
             TransferRow.tenant == self.row.tenant,
             TransferRow.id.in_([each.id for each in transfers]),
         )
-        received = dict((await self.tx.session.execute(query)).tuples().all())
+        received = dict((await self.tx.session.execute(query)).all())
         views = []
         for each in transfers:
             body = each.body

@@ -8,6 +8,7 @@ again. What a fork costs is not decided here but by settlement.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import pairwise
 from uuid import UUID
 
 from sqlalchemy import select
@@ -85,7 +86,8 @@ class Detective:
             # Elsewhere nothing is new: no branch, and nobody below one.
             for parent in sorted(tree.above(node.transfer.id for node in by_root[root])):
                 children = tree.children.get(parent, ())
-                if len(children) > 1 and (pairs := find_forks(c.transfer for c in children)):
+                if _overlap(children):
+                    pairs = find_forks(child.transfer for child in children)
                     await self._remember(await self._fork(tree, pairs))
         for signer, pair in await self._clones([n for nodes in by_root.values() for n in nodes]):
             await self._remember(await self._clone(signer, pair))
@@ -232,6 +234,12 @@ class Detective:
             }
             self.events.append(Event(EventType.FORK_FOUND, user, body))
         await self.tx.session.flush()
+
+
+def _overlap(children: Sequence[Node]) -> bool:
+    """Whether any two intervals share a unit; side by side is by far the most usual."""
+    spans = sorted((node.transfer.body.lo, node.transfer.body.hi) for node in children)
+    return any(hi > lo for (_, hi), (lo, _) in pairwise(spans))
 
 
 def read_evidence(row: ConflictRow) -> FraudProof | CloneAlarm:

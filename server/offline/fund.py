@@ -1,9 +1,10 @@
 """The guarantee fund: what it may promise, what it has promised, and what people put in or take.
 
-A promise is made once for each cheat, when the first debt is found, and is not taken back: then
-the order in which the cheat's victims synchronise changes nothing. It is at most what the policy
-gives one cheat, and what is left of the budget: of the period's sum over all cheats, and of the
-balance above the floor. Where the policy sets neither, there is always enough.
+A promise is made for each cheat when the first debt is found, and is not taken back: then the order
+in which the cheat's victims synchronise changes nothing. It is at most what the policy gives one
+cheat, and what is left of the budget: of the period's sum over all cheats, and of the balance above
+the floor. One that was cut short grows when there is room again, until the vouchers are closed.
+Where the policy sets no budget there is always enough.
 """
 
 from collections.abc import Iterable

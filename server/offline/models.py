@@ -36,6 +36,16 @@ class TrustRow(Base):
     """See `server.offline.history`."""
 
 
+class SequenceRow(Base):
+    """Up to which number a key has uploaded everything that it signed, or is forgiven for it."""
+
+    __tablename__ = "offline_sequence"
+
+    tenant: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    key_id: Mapped[bytes] = mapped_column(LargeBinary(ID_BYTES), primary_key=True)
+    complete_to: Mapped[int] = mapped_column(BigInteger)
+
+
 class CertificateRow(Base):
     __tablename__ = "offline_certificate"
     __table_args__ = (Index("ix_offline_certificate_key", "tenant", "key_id", "valid_to"),)

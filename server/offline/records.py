@@ -11,7 +11,7 @@ from offline_protocol.certificates import DeviceCertificate
 from offline_protocol.cose import Signed
 from offline_protocol.receipts import Receipt
 from offline_protocol.transfers import Transfer, TransferKind
-from server.kit.bulk import insert_rows, pairs_repeated, rows_among
+from server.kit.bulk import counts_from, insert_rows, pairs_repeated, rows_among
 from server.kit.db import to_microseconds
 from server.kit.unit_of_work import Tx
 from server.offline.models import (
@@ -183,11 +183,25 @@ async def repeated_numbers(
 ) -> list[tuple[bytes, Signed[Transfer]]]:
     """Return stored transfers to which one key gave one of these sequence numbers, two at least.
 
-    Numbers stand beside the id of the key that gave them, and so do the transfers.
+    Numbers stand beside the id of the key that gave them, and so do the transfers. Those of these
+    numbers are stored already.
     """
+    columns = ("signer", "sequence")
+    by_signer: dict[bytes, list[int]] = {}
+    for signer, sequence in numbers:
+        by_signer.setdefault(signer, []).append(sequence)
+    starts = [(signer, min(own)) for signer, own in by_signer.items()]
+    counts = await counts_from(tx, _TRANSFERS, tenant=tenant, columns=columns, starts=starts)
+    # Mostly a key's new numbers are its highest, and all different.
+    doubtful = [
+        (signer, sequence)
+        for signer, count in counts
+        if count > len(set(by_signer[signer]))
+        for sequence in by_signer[signer]
+    ]
     found: list[tuple[bytes, Signed[Transfer]]] = []
     for signer, sequence in await pairs_repeated(
-        tx, _TRANSFERS, tenant=tenant, columns=("signer", "sequence"), pairs=numbers
+        tx, _TRANSFERS, tenant=tenant, columns=columns, pairs=doubtful
     ):
         query = select(TransferRow.envelope).where(
             TransferRow.tenant == tenant,

@@ -8,7 +8,7 @@ import msgspec
 
 from server.kit.schema import Amount, CurrencyCode, Schema
 
-RECORDS_PER_SYNC_MAX = 2_000
+RECORDS_PER_SYNC_MAX = 5_000
 RECORD_TEXT_MAX = 16_384
 
 EncodedObject = Annotated[
@@ -41,6 +41,8 @@ class VouchersCreate(Schema):
 
     amount: Amount
     currency: CurrencyCode
+    further_keys: bool = False
+    """Make the vouchers out to unused further keys of the device, as far as there are."""
 
 
 class VouchersCreated(Schema):

@@ -174,16 +174,16 @@ class SyncBatch:
 
         The payer is told with the receipt, also when only that is new.
         """
-        left = dict(receipts)
+        left: dict[bytes, tuple[bytes, Signed[Receipt] | None]] = dict(receipts)
+        uploader = self.device.key.id
         for _, node in admission.fresh:
-            transfer = node.transfer
-            ends = {node.signer.id}
-            if transfer.body.kind is not TransferKind.CLAIM:
-                ends.add(node.payee.id)
-            for key in sorted(ends - {self.device.key.id}):
-                told = left.pop(transfer.id, None) if key == node.signer.id else None
-                receipt = None if told is None else told[1]
-                self.events.append(Event.known(transfer.id, owners.user_of(key), key, receipt))
+            name, signer, payee = node.transfer.id, node.signer.id, node.payee.id
+            if signer != uploader:
+                _, receipt = left.pop(name, (b"", None))
+                self.events.append(Event.known(name, owners.user_of(signer), signer, receipt))
+            claims = node.transfer.body.kind is TransferKind.CLAIM
+            if not claims and payee not in {uploader, signer}:
+                self.events.append(Event.known(name, owners.user_of(payee), payee, None))
         await owners.learn_keys({key for key, _ in left.values()})
         self.events += [
             Event.known(transfer_id, owners.user_of(key), key, receipt)

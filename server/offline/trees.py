@@ -190,7 +190,7 @@ class Judge:
         if transfer.envelope in self._valid:
             return None
         refusal: ProtocolError | None = None
-        for certificate in self._choices(tree, transfer, certificates):
+        for certificate in _choices(tree, transfer, certificates):
             link = tree.link(transfer, certificate)
             try:
                 walk(_RULES, link, self._context)
@@ -203,15 +203,6 @@ class Judge:
             return refusal
         assert refusal is not None
         return refusal
-
-    def _choices(
-        self, tree: Tree, transfer: Signed[Transfer], certificates: Certificates
-    ) -> list[Signed[DeviceCertificate] | None]:
-        signer = tree.signer_of(transfer)
-        choices: list[Signed[DeviceCertificate] | None] = list(certificates.get(signer.id, ()))
-        if signer == tree.voucher.body.holder:
-            choices.insert(0, None)
-        return choices or [None]
 
     def _check_signature(self, link: Link) -> ProtocolError | None:
         known = (link.transfer.envelope, link.signer.id)
@@ -233,3 +224,12 @@ class Judge:
         if known not in self._verified:
             check_signature(receipt, payee)
             self._verified.add(known)
+
+
+def _choices(
+    tree: Tree, transfer: Signed[Transfer], certificates: Certificates
+) -> Sequence[Signed[DeviceCertificate] | None]:
+    """Return what the signer may have shown beside the transfer; the holder may do without."""
+    signer = tree.signer_of(transfer)
+    own = certificates.get(signer.id, ())
+    return (None, *own) if signer == tree.voucher.body.holder else own or (None,)

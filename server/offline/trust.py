@@ -19,7 +19,7 @@ from server.kit.unit_of_work import Tx
 from server.offline.certificate_log import append_to_log
 from server.offline.domain import OfflinePolicy
 from server.offline.issuer_keys import IssuerKeys
-from server.offline.models import CertificateRow, TransferRow, TrustRow
+from server.offline.models import CertificateRow, SequenceRow, TransferRow, TrustRow
 from server.offline.revocation import revoke_device
 
 MISSING_MAX = 100
@@ -49,25 +49,35 @@ async def missing_sequences(tx: Tx, tenant: int, key: bytes, policy: OfflinePoli
     """Return numbers that a device must have signed with and has not uploaded, lowest first.
 
     A hole is forgiven once every voucher that it can concern has been closed. At most
-    ``MISSING_MAX`` are named.
+    ``MISSING_MAX`` are named. Up to where nothing is missing is remembered: no record ever goes.
     """
     life = policy.spend_by + policy.claim_after
     since = int((tx.now - life).timestamp())
+    row = await tx.session.get(SequenceRow, (tenant, key))
+    known_to = 0 if row is None else row.complete_to
     # A late one says nothing about time: anybody can date a transfer back under a closed voucher.
-    where = (TransferRow.tenant == tenant, TransferRow.signer == key, TransferRow.late.is_(False))
+    where = (
+        TransferRow.tenant == tenant,
+        TransferRow.signer == key,
+        TransferRow.sequence > known_to,
+        TransferRow.late.is_(False),
+    )
     forgiven = await tx.session.scalar(
         select(func.max(TransferRow.sequence)).where(*where, TransferRow.time < since)
     )
-    query = select(TransferRow.sequence).where(*where).order_by(TransferRow.sequence).distinct()
-    if forgiven is not None:
-        query = query.where(TransferRow.sequence > forgiven)
+    following = (known_to if forgiven is None else forgiven) + 1
+    query = select(TransferRow.sequence).where(*where, TransferRow.sequence >= following)
     missing: list[int] = []
-    following = 1 if forgiven is None else forgiven + 1
-    for number in await tx.session.scalars(query):
+    for number in await tx.session.scalars(query.order_by(TransferRow.sequence).distinct()):
         missing.extend(range(following, min(number, following + MISSING_MAX - len(missing))))
         following = number + 1
         if len(missing) >= MISSING_MAX:
             break
+    complete_to = missing[0] - 1 if missing else following - 1
+    if row is None:
+        tx.session.add(SequenceRow(tenant=tenant, key_id=key, complete_to=complete_to))
+    elif row.complete_to != complete_to:
+        row.complete_to = complete_to
     return missing
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from offline_protocol.constants import CLOCK_SLACK_S, SERIAL_BYTES
 from offline_protocol.cose import Signed, seal
+from offline_protocol.keys import PublicKey
 from offline_protocol.vouchers import Voucher, VoucherLimits
 from server.identity import DeviceStatus, DeviceView, device_by_id
 from server.kit.auth import Caller
@@ -18,6 +19,7 @@ from server.kit.idempotency import fingerprint, once
 from server.kit.schema import to_base64url
 from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import post_many
+from server.offline.bound_owners import keys_bound_to, unused_keys
 from server.offline.collateral import bind, free_collateral
 from server.offline.domain import CurrencyLimits, OfflinePolicy, split_value
 from server.offline.errors import DebtOutstanding, DeviceNotTrusted, OverOfflineLimit
@@ -103,7 +105,10 @@ class _Issue:
         await self._check_trust()
         pledge = await self._check_limits()
         values = split_value(self.data.amount, self.limits.voucher_value_max)
-        vouchers = [self._sign(value) for value in values]
+        holders = await self._holders(len(values))
+        vouchers = [
+            self._sign(value, holder) for value, holder in zip(values, holders, strict=True)
+        ]
         rows = [self._row(voucher) for voucher in vouchers]
         self.tx.session.add_all(rows)
         await self.tx.session.flush()
@@ -122,6 +127,17 @@ class _Issue:
             ],
         )
         return VouchersCreated(vouchers=[to_base64url(voucher.envelope) for voucher in vouchers])
+
+    async def _keys(self) -> list[bytes]:
+        bound = await keys_bound_to(self.tx, self.tenant, self.device.key.id)
+        return [self.device.key.id, *bound]
+
+    async def _holders(self, count: int) -> list[PublicKey]:
+        """Return whom the vouchers are made out to: another key for each, as far as there are."""
+        unused: list[PublicKey] = []
+        if self.data.further_keys:
+            unused = await unused_keys(self.tx, self.tenant, self.device.key.id, count)
+        return unused + [self.device.key] * (count - len(unused))
 
     async def _check_trust(self) -> None:
         row = await trust_row(self.tx, self.tenant, self.device)
@@ -157,7 +173,7 @@ class _Issue:
             select(func.sum(VoucherRow.unpaid)).where(
                 VoucherRow.tenant == self.tenant,
                 VoucherRow.user_id == self.device.user_id,
-                VoucherRow.holder == self.device.key.id,
+                VoucherRow.holder.in_(await self._keys()),
                 VoucherRow.currency == currency,
                 VoucherRow.closed.is_(False),
             )
@@ -176,7 +192,7 @@ class _Issue:
         assert needed is not None, "without a percentage collateral raises no limit"
         return needed
 
-    def _sign(self, value: int) -> Signed[Voucher]:
+    def _sign(self, value: int, holder: PublicKey) -> Signed[Voucher]:
         now = int(self.tx.now.timestamp())
         spend_by = now + int(self.policy.spend_by.total_seconds())
         issuer = self.keys.issuer_at(now - CLOCK_SLACK_S)
@@ -186,7 +202,7 @@ class _Issue:
                 serial=self.tx.ids.token(SERIAL_BYTES),
                 currency=self.data.currency,
                 value=value,
-                holder=self.device.key,
+                holder=holder,
                 # A device whose clock is a little slow must be able to spend at once.
                 issued_at=now - CLOCK_SLACK_S,
                 spend_by=spend_by,

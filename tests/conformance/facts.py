@@ -23,18 +23,14 @@ def value_facts(value: cbor.Value) -> Json:
 
 
 def _plain(value: Any) -> Json:
-    if isinstance(value, PublicKey):
-        return value.raw.hex()
-    if isinstance(value, bytes):
-        return value.hex()
+    if isinstance(value, (PublicKey, bytes)):
+        return (value if isinstance(value, bytes) else value.raw).hex()
     if isinstance(value, KeyUse):
         return _USES[value]
-    if isinstance(value, IntEnum):
-        return int(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, (int, str)):
-        return value
+        return int(value) if isinstance(value, IntEnum) else value
     return body_facts(value)
 
 

@@ -1,7 +1,7 @@
 """Drives any implementation of the protocol through the conformance vectors.
 
-`python -m tests.conformance.runner -- COMMAND...` starts the command, gives it one case as JSON on each
-line, takes one verdict from each line of its answer, and prints what differs.
+`python -m tests.conformance.runner -- COMMAND...` starts the command, gives it one case as JSON on
+each line, takes one verdict from each line of its answer, and prints what differs.
 `docs/how-to/implement-the-protocol.md` describes the lines.
 """
 
@@ -87,7 +87,7 @@ class Report:
 
     def table(self) -> str:
         """Counts by kind: good cases, refused ones, and how many error numbers these have."""
-        rows = [("kind", "ok", "refused", "numbers", "not supported")]
+        rows: list[tuple[str, ...]] = [("kind", "ok", "refused", "numbers", "not supported")]
         kinds = sorted({kind for kind, _ in self.counts} | set(self.unsupported))
         for kind in kinds:
             verdicts = {verdict: n for (each, verdict), n in self.counts.items() if each == kind}

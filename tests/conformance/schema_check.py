@@ -12,10 +12,12 @@ _TYPES: dict[str, Any] = {
     "string": lambda value: isinstance(value, str),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }
-_KNOWN = frozenset(
-    "$defs $ref $schema additionalProperties allOf const description enum if items maximum minItems "
-    "minLength minimum oneOf pattern properties required then title type".split()
-)
+_NOTES = frozenset({"$defs", "$schema", "description", "title"})
+_KNOWN = _NOTES | {
+    *("$ref", "additionalProperties", "allOf", "const", "enum", "if", "items", "maximum"),
+    *("minItems", "minLength", "minimum", "oneOf", "pattern", "properties", "required", "then"),
+    "type",
+}
 
 
 class Schema:
@@ -87,6 +89,7 @@ def _check_value(value: Json, schema: Json, at: str) -> Iterator[str]:
             yield f"{at} is too short"
     if isinstance(value, list) and len(value) < schema.get("minItems", 0):
         yield f"{at} has too few items"
-    if isinstance(value, int) and not isinstance(value, bool):
-        if value < schema.get("minimum", value) or value > schema.get("maximum", value):
-            yield f"{at} is out of range"
+    if _TYPES["integer"](value) and not (
+        schema.get("minimum", value) <= value <= schema.get("maximum", value)
+    ):
+        yield f"{at} is out of range"

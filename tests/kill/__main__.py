@@ -17,7 +17,9 @@ def main() -> int:
     words = argparse.ArgumentParser(prog="python -m tests.kill", description=__doc__)
     words.add_argument("--seed", type=int, default=1, help="of the first schedule")
     words.add_argument("--schedules", type=int, default=1, help="how many, one seed after another")
-    words.add_argument("--show", action="store_true", help="print each schedule before it is played")
+    words.add_argument(
+        "--show", action="store_true", help="print each schedule before it is played"
+    )
     chosen = words.parse_args()
     seen: Counter[str] = Counter()
     started = time.process_time()

@@ -139,7 +139,11 @@ def check_agreement(world: "World") -> None:
 
 
 def check_heard(world: "World") -> None:
-    """After everybody has synchronised, what the payee told the server the payer knows."""
+    """After everybody has synchronised: no gaps, and what a payee told the server is known."""
+    for key in {key for key, _ in world.memory.signed}:
+        owner = next(one for one in world.people if one.name == world.server.accounts[key.id])
+        gaps = world.server.missing(key)
+        require(not gaps or owner.forgetful, f"{owner.name} left out the numbers {gaps}")
     told = {frozenset(one.body.transfer_ids) for one in world.server.receipts.values()}
     for payer, exchange in payments(world):
         if not payer.forgetful and frozenset(exchange.transfers) in told:

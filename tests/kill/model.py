@@ -15,6 +15,7 @@ from client_sdk.testing import Issuer, SetClock
 from offline_protocol.cose import Signed, check_signature, unseal
 from offline_protocol.errors import ProtocolError
 from offline_protocol.fraud import FraudProof
+from offline_protocol.key_bindings import KeyBinding
 from offline_protocol.keys import PublicKey
 from offline_protocol.receipts import Receipt
 from offline_protocol.resolution import Root
@@ -40,6 +41,7 @@ class ModelServer:
 
     Attributes:
         accounts: whose key this is, by key id.
+        devices: the first key of the device that has it, by key id.
         answers: what was answered under an idempotency key.
         paid: final credits by account.
     """
@@ -47,6 +49,7 @@ class ModelServer:
     issuer: Issuer
     clock: SetClock
     accounts: dict[bytes, str] = field(default_factory=dict)
+    devices: dict[bytes, bytes] = field(default_factory=dict)
     vouchers: dict[bytes, Signed[Voucher]] = field(default_factory=dict)
     transfers: dict[bytes, Signed[Transfer]] = field(default_factory=dict)
     roots: dict[bytes, bytes] = field(default_factory=dict)
@@ -58,7 +61,21 @@ class ModelServer:
     credits: dict[bytes, dict[str, int]] = field(default_factory=dict)
 
     def enrol(self, account: str, key: PublicKey) -> None:
+        """A first key of somebody's device."""
         self.accounts[key.id] = account
+        self.devices[key.id] = key.id
+
+    def bind(self, key: PublicKey, body: dict[str, Any]) -> dict[str, Any]:
+        """Certify further keys of a device."""
+        made = []
+        for text in body["bindings"]:
+            binding = unseal(KeyBinding, to_bytes(text))
+            check_signature(binding, binding.body.bound)
+            require(binding.body.owner == key, "a key is bound to another device")
+            self.accounts[binding.body.bound.id] = self.accounts[key.id]
+            self.devices[binding.body.bound.id] = key.id
+            made.append(self.issuer.certificate(binding.body.bound, now=self.clock.now()))
+        return {"certificates": [to_text(each.envelope) for each in made]}
 
     def issue(self, voucher: Signed[Voucher]) -> None:
         self.vouchers[voucher.id] = voucher
@@ -95,7 +112,7 @@ class ModelServer:
         news = self.news_for(key, body["cursor"])
         page = news[:EVENTS_PER_SYNC]
         certificate = self.issuer.certificate(
-            key, now=self.clock.now(), name=self.accounts[key.id]
+            key, now=self.clock.now(), name=shown_name(self.accounts[key.id])
         )
         return {
             "results": results,
@@ -105,7 +122,7 @@ class ModelServer:
             "certificate": to_text(certificate.envelope) if not body["cursor"] else None,
             "key_set": None,
             "server_time": self.clock.now(),
-            "missing_sequences": self._missing(key),
+            "missing_sequences": self.missing(key),
         }
 
     def news_for(self, key: PublicKey, cursor: int) -> list[dict[str, Any]]:
@@ -164,7 +181,7 @@ class ModelServer:
         ends = {signer.id}
         if transfer.body.kind is not TransferKind.CLAIM:
             ends.add(transfer.body.payee.id)
-        for end in sorted(ends - {uploader.id}):
+        for end in sorted({self.devices[end] for end in ends} - {uploader.id}):
             self._tell_known(end, transfer)
         self._settle(root)
         for child in [one for one in self.waiting.values() if one.body.parent == transfer.id]:
@@ -186,7 +203,7 @@ class ModelServer:
         for transfer in known:
             signer = self._owner(transfer.body.parent)
             assert signer is not None
-            if signer.id != uploader.id:
+            if self.devices[signer.id] != uploader.id:
                 self._tell_known(signer.id, transfer, receipt=to_text(receipt.envelope))
         return "stored"
 
@@ -203,7 +220,7 @@ class ModelServer:
             "object": to_text(transfer.envelope),
             **more,
         }
-        self.events.append(Event(self.accounts[device], device, body))
+        self.events.append(Event(self.accounts[device], self.devices[device], body))
 
     def _settle(self, voucher: bytes) -> None:
         """Post what changed; a closed voucher is told to everybody in its tree."""
@@ -237,13 +254,19 @@ class ModelServer:
                 keys.add(transfer.body.payee.id)
         return {self.accounts[key] for key in keys}
 
-    def _missing(self, key: PublicKey) -> list[int]:
+    def missing(self, key: PublicKey) -> list[int]:
+        """Numbers below the highest one of a key under which nothing was handed in."""
         seen = {
             transfer.body.sequence
             for transfer in self.transfers.values()
             if self._owner(transfer.body.parent) == key
         }
         return sorted(set(range(1, max(seen, default=0) + 1)) - seen)
+
+
+def shown_name(account: str) -> str | None:
+    """Some people are merchants, whose certificates name them; others ask with further keys."""
+    return None if account == "bo" else account
 
 
 @dataclass
@@ -274,6 +297,8 @@ class ModelApi:
             raise ServerUnavailable("The request was lost.")
         if idempotency_key is not None:
             answer = self.server.load(self.key, body, idempotency_key)
+        elif path == "/v1/offline/certificates":
+            answer = self.server.bind(self.key, body)
         else:
             answer = self.server.sync(self.key, body)
         if fault == "unanswered":

@@ -23,7 +23,7 @@ from client_sdk.wallet import Wallet
 from offline_protocol.chains import Chain
 from offline_protocol.cose import Signed
 from offline_protocol.vouchers import Voucher
-from tests.kill.model import ModelApi, ModelServer
+from tests.kill.model import ModelApi, ModelServer, shown_name
 from tests.kill.schedule import PEOPLE
 from tests.kill.signing import Memory, RememberedKeys
 
@@ -68,7 +68,8 @@ def templates() -> dict[str, Template]:
 
 async def _template(issuer: Issuer, folder: Path, name: str) -> Template:
     path = folder / name
-    wallet = await new_wallet(issuer, name, *VALUES[name], path=path)
+    wallet = await new_wallet(issuer, name, path=path)
+    issuer.equip(wallet, *VALUES[name], name=shown_name(name))
     with wallet.book.store.write("address") as tx:
         tx.put("single", b"server", "https://model.example")
     chains = [Chain.decode(one.chain) for one in wallet.book.holdings()]
@@ -159,6 +160,7 @@ class Person:
     clock: SetClock
     memory: Memory
     http: httpx.AsyncBaseTransport | None = None
+    salt: str = ""
     lives: int = 0
     wallet: Wallet | None = None
     trap: Trap = field(init=False)
@@ -198,7 +200,7 @@ class Person:
         """The open wallet; opened anew, as often as it takes, after a crash."""
         while self.wallet is None:
             self.lives += 1
-            entropy = SeededEntropy(f"{self.name}/{self.lives}")
+            entropy = SeededEntropy(f"{self.salt}{self.name}/{self.lives}")
             keys = RememberedKeys(self.memory, entropy=entropy, witness_folder=self.witnesses)
             try:
                 wallet = run(

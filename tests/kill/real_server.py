@@ -137,7 +137,9 @@ class Wire(httpx.AsyncBaseTransport):
         response = self._server.run(self._pass_on(request))
         if self.fault == "unanswered":
             raise httpx.ReadError("The answer was lost.")
-        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
+        return httpx.Response(
+            response.status_code, headers=response.headers, content=response.content
+        )
 
     async def _pass_on(self, request: httpx.Request) -> httpx.Response:
         return await self._server.client.request(

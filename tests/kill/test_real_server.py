@@ -1,7 +1,6 @@
 """The same schedules with the real server on the other side, its database and its ledger."""
 
 import asyncio
-import os
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from tests.kill.signing import RememberedKeys
 from tests.kill.world import CLAIM_BY_SECONDS, World
 
 T = TypeVar("T")
-SEEDS = range(7_000_001, 7_000_007)
+SEEDS = range(7_000_003, 7_000_007)
 TOP_UP = 500
 
 
@@ -45,10 +44,11 @@ class Known:
 
 class RealPerson(Person):
     def prepare(self) -> None:
-        # The server knows all people of a run, so no two of them have the same keys.
-        entropy = SeededEntropy(os.urandom(16))
+        entropy = SeededEntropy(f"{self.salt}{self.name}/0")
         keys = RememberedKeys(self.memory, entropy=entropy, witness_folder=self.witnesses)
-        run(Wallet.create(self.path, keys=keys, clock=self.clock, entropy=entropy)).book.store.close()
+        run(
+            Wallet.create(self.path, keys=keys, clock=self.clock, entropy=entropy)
+        ).book.store.close()
 
     def connect(self, wallet: Wallet) -> None:
         async def no_pause(_: float) -> None:
@@ -68,8 +68,15 @@ class RealWorld(World):
         self.names: dict[str, str] = {}
         for name in PEOPLE[: self.schedule.people]:
             self.names[name] = self.real.register(name).username
+            # The server knows everybody in a run, so no two of them may have the same keys.
             person = RealPerson(
-                name, self.folder / name, self.server, self.clock, self.memory, Wire(self.real)
+                name,
+                self.folder / name,
+                self.server,
+                self.clock,
+                self.memory,
+                Wire(self.real),
+                salt=f"{self.schedule.seed}/",
             )
             self.people.append(person)
             self.certify(person)
@@ -87,9 +94,7 @@ class RealWorld(World):
         person.trap.disarm()
         self.wire(person).fault = ""
         wallet = person.open()
-        self.run(
-            wallet.enrol(server=URL, username=self.names[person.name], password=PASSWORD)
-        )
+        self.run(wallet.enrol(server=URL, username=self.names[person.name], password=PASSWORD))
         self.known.enrol(person.name, wallet.book.signer.public_key)
 
     def _enrol(self, person: Person, _: int, __: int) -> None:

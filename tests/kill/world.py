@@ -3,13 +3,17 @@
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import pytest
+
 from client_sdk.core import UNCONFIRMED, State
 from client_sdk.errors import WalletError
+from client_sdk.flows import key_pool
 from client_sdk.flows.receiving import Answer
 from client_sdk.flows.trusting import check_certificate, keep_certificate
 from client_sdk.records import Exchange, Role
@@ -20,9 +24,9 @@ from offline_protocol.chains import Payment
 from offline_protocol.frames import FrameKind, unpack
 from tests.kill import checks
 from tests.kill.checks import Broken, require
-from tests.kill.model import ModelServer
+from tests.kill.model import ModelServer, shown_name
 from tests.kill.person import Person, run, scratch, templates
-from tests.kill.schedule import PEOPLE, Act, Ending, Schedule, Step
+from tests.kill.schedule import PEOPLE, Ending, Schedule, Step
 from tests.kill.signing import Memory
 
 T = TypeVar("T")
@@ -314,7 +318,8 @@ class World:
         key = book.signer.public_key
         self.server.enrol(person.name, key)
         person.api.key = key
-        signed = self.issuer.certificate(key, now=self.clock.now(), name=person.name)
+        name = shown_name(person.name)
+        signed = self.issuer.certificate(key, now=self.clock.now(), name=name)
         person.trap.disarm()
         with book.store.write("certificate") as tx:
             keep_certificate(book, tx, check_certificate(book, signed.envelope))
@@ -495,6 +500,15 @@ def damaged(frame: bytes, fault: Fault) -> bytes:
     return frame
 
 
+@contextmanager
+def few_keys() -> Iterator[None]:
+    """A wallet makes sixteen further keys at once; two do as well, and are made in no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(key_pool, "POOL_KEYS", 2)
+        patch.setattr(key_pool, "POOL_LEAST", 1)
+        yield
+
+
 def play(schedule: Schedule) -> World:
     """Play a schedule in a folder of its own.
 
@@ -503,11 +517,12 @@ def play(schedule: Schedule) -> World:
     """
     folder = scratch()
     try:
-        world = World(folder, schedule)
-        try:
-            world.play()
-        finally:
-            world.close()
+        with few_keys():
+            world = World(folder, schedule)
+            try:
+                world.play()
+            finally:
+                world.close()
         return world
     finally:
         shutil.rmtree(folder)

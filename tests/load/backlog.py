@@ -21,6 +21,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import msgspec
 from litestar.testing import AsyncTestClient
 
 from client_sdk.api.encoding import to_text
@@ -69,6 +70,7 @@ class Shop:
     device: identity.Device
     calls: list[str]
     """The records of each call as JSON."""
+    transfers: int
     cursor: int = 0
     history: str | None = None
     statuses: dict[str, int] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Shop:
         }
         response = await client.post(self.device.base_url + path, content=body, headers=headers)
         assert response.status_code == 200, response.text
-        answer: dict[str, Any] = response.json()
+        answer: dict[str, Any] = msgspec.json.decode(response.content)
         assert not answer["reset"]
         self.cursor, self.history = answer["cursor"], answer["history"]
         for result in answer["results"]:
@@ -142,7 +144,7 @@ async def _open(
     assert first.status_code == 200, first.text
     rows = _records(town, _purse(town, device), takings, day)
     calls = [",".join(map(_upload, batch)) for batch in batches(rows)]
-    return Shop(device, calls, first.json()["cursor"], first.json()["history"])
+    return Shop(device, calls, day.transfers, first.json()["cursor"], first.json()["history"])
 
 
 async def _payer(town: Town, name: str, day: Day) -> tuple[Purse, Chain]:

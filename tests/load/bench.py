@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from tests.load import bench_cli, bench_ledger, bench_offline, bench_qr
+from tests.load import bench_ble, bench_cli, bench_ledger, bench_offline, bench_qr, bench_transports
 
 
 async def main(only: str | None) -> None:
@@ -11,6 +11,8 @@ async def main(only: str | None) -> None:
     await bench_offline.run(only)
     await bench_ledger.run(only)
     await bench_qr.run(only)
+    await bench_ble.run(only)
+    await bench_transports.run(only)
 
 
 if __name__ == "__main__":

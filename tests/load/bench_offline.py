@@ -1,187 +1,346 @@
-"""Offline money: verifying payments, synchronising them, and how large they are.
+"""Offline money: verifying, paying and synchronising payments, and how large they are.
 
-Each rate stands beside a limit of the same run: raw signature checks, or single-row commits of the
-bare driver on the same disk. A sync stores, judges, settles and posts each transfer.
+Each rate stands beside a limit of the same run on the same core: bare libsodium signature checks or
+signatures, or durable commits of the bare driver on the same disk.
 """
 
 import asyncio
 import json
+import os
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import asyncpg  # type: ignore[import-untyped]
+import segno
 from nacl import bindings
-from sqlalchemy import make_url
 
-from offline_protocol import Chain, verify_payment
-from server.kit.db import create_engine
-from server.migrations import migrate
+from client_sdk.store.sqlite import Hook
+from client_sdk.testing import Issuer as Equipper
+from client_sdk.testing import SeededEntropy, SetClock, quick_keys
+from client_sdk.wallet import Wallet
+from offline_protocol import Payment, PaymentRequest, Transfer, seal, verify_payment
+from offline_protocol.frames import FrameKind, pack, to_text
 from tests import postgres
 from tests.factories.protocol import Issuer
-from tests.fakes.clock import ManualClock
-from tests.integration.offline.town import Town, issuer_keys, policy, town_in, transfers_of
+from tests.load.backlog import Day, Server, Shop, open_shops, serving, upload
 
 Figure = dict[str, object]
-SECONDS = 2.0
-PAYERS = 50
-PAYMENTS_EACH = 10
-RECORDS = 200
+PAYMENTS = 1_000
+"""Distinct payments that are verified, each once: nothing about one is remembered for another."""
+WRITES = 200
+WARM_UP = Day(payers=5, payments=20)
+SHOP = Day(payers=250, payments=20)
+"""10,000 transfers: 5,000 payments received, and a claim for each."""
+SMALL_SHOP = Day(payers=125, payments=20)
+_CORES = sorted(os.sched_getaffinity(0))
+_ROUNDS, _PER_ROUND = 20, 50
 _COMMITS = 500
+# As long as what is signed for a transfer.
+_MESSAGE = bytes(190)
 
 
-async def verification() -> AsyncIterator[Figure]:
-    """One-hop payments verified per second, against two bare signature checks each."""
+async def verify_1_hop() -> AsyncIterator[Figure]:
+    """Cold one-hop payments from bytes to verdict, beside two bare checks each."""
+    yield _verified("offline.verify_1_hop", hops=1, checks=2)
+
+
+async def verify_6_hops() -> AsyncIterator[Figure]:
+    """Cold payments over six hops from bytes to verdict, beside twelve bare checks each."""
+    yield _verified("offline.verify_6_hops", hops=6, checks=12)
+
+
+async def pay() -> AsyncIterator[Figure]:
+    """Building and signing a payment up to the bytes that are sent; nothing is stored."""
     issuer = Issuer("bench")
     ada, bob = issuer.device("ada"), issuer.device("bob")
-    request = bob.request(1_250)
-    payment = ada.pay(issuer.chain(ada), request)
-    context = issuer.context
-    rate = _rate(lambda: verify_payment(payment, request.body, context))
-    public, secret = bindings.crypto_sign_seed_keypair(b"s" * 32)
-    signed = bindings.crypto_sign(payment.chains[0].hops[0].transfer.envelope, secret)
+    chain, request = issuer.chain(ada), bob.request(1_250).body
 
-    def two_checks() -> None:
-        bindings.crypto_sign_open(signed, public)
-        bindings.crypto_sign_open(signed, public)
+    def build() -> None:
+        transfer = Transfer(
+            chain.tip_id, 0, 1_250, request.payee, request.request_id, 1, issuer.now
+        )
+        Payment((chain.extend(seal(transfer, ada.signer)),)).encode()
 
-    base = _rate(two_checks)
-    yield _figure("offline.verify_payment", rate, "payments/s", base, "two libsodium checks")
+    with _one_core():
+        rate, base = _in_turns(build, _sign())
+    yield _figure("offline.pay", rate, "payments/s", base, "bare libsodium signatures")
 
 
-async def sizes() -> AsyncIterator[Figure]:
-    """Bytes of a payment after one, two and three hops."""
-    issuer = Issuer("bench")
-    people = [issuer.device(name) for name in ("ada", "bob", "cid", "dan")]
-    chain = issuer.chain(people[0])
-    for hops, (payer, payee) in enumerate(pairwise(people), 1):
-        payment = payer.pay(chain, payee.request(1_250))
-        chain = payment.chains[0]
-        size = len(payment.encode())
-        yield {
-            "name": f"offline.payment.{hops}_hop",
-            "value": size,
-            "unit": "bytes",
-            "ratio": None,
-            "to": None,
-        }
+async def pay_writes() -> AsyncIterator[Figure]:
+    """A wallet's payments on disk, every write durable, beside bare commits of as many."""
+    clock, issuer, commits = SetClock(), Equipper(), 0
+
+    def count(name: str) -> None:
+        nonlocal commits
+        commits += name.startswith("after")
+
+    with _directory() as directory:
+        payee = await _wallet(issuer, "payee", clock, None)
+        payer = await _wallet(issuer, "payer", clock, directory / "wallet.db", count)
+        issuer.equip(payer, WRITES * 10, now=clock.now())
+        frames = [(await payee.request_payment(10, "EUR")).frame for _ in range(WRITES)]
+        before, commits = await asyncio.to_thread(_commits, directory / "before.sqlite"), 0
+        started = time.perf_counter()
+        for frame in frames:
+            await payer.frame_of((await payer.pay(frame)).id)
+        rate = WRITES / (time.perf_counter() - started)
+        await payer.close()
+        await payee.close()
+        each = commits / WRITES
+        base = (before + await asyncio.to_thread(_commits, directory / "after.sqlite")) / 2 / each
+    to = f"sqlite3 commits, {each:.0f} for each payment"
+    yield _figure("offline.pay_writes", rate, "payments/s", base, to)
+
+
+async def payment_bytes() -> AsyncIterator[Figure]:
+    """Bytes of a payment after one hop; what further hops add; the code that three hops need."""
+    people = [(issuer := Issuer("bench")).device(name) for name in ("ada", "bob", "cid", "dan")]
+    chain, payments = issuer.chain(people[0]), []
+    for payer, payee in pairwise(people):
+        payments.append(payer.pay(chain, payee.request(1_250)))
+        chain = payments[-1].chains[0]
+    sizes = [len(payment.encode()) for payment in payments]
+    text = to_text(pack(FrameKind.PAYMENT, payments[-1].encode()))
+    code = segno.make(text, error="L", boost_error=False)
+    steps = "/".join(str(after - before) for before, after in pairwise(sizes))
+    to = f"{steps} for each further hop; three hops are {sizes[2]}: one QR code {code.designator}"
+    yield {
+        "name": "offline.payment_bytes",
+        "value": sizes[0],
+        "unit": "bytes",
+        "ratio": None,
+        "to": to,
+    }
 
 
 async def sync_sqlite() -> AsyncIterator[Figure]:
-    """Transfers taken in per second on SQLite, fully synchronised."""
-    # Beside the code, not in a temporary directory that may live in memory.
-    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as name:
-        directory = Path(name)
-        before = await asyncio.to_thread(_sqlite_commits, directory / "before.sqlite")
-        url = f"sqlite+aiosqlite:///{directory / 'tally.sqlite'}"
-        rate = await _sync_rate(url, directory)
-        after = await asyncio.to_thread(_sqlite_commits, directory / "after.sqlite")
-        base = (before + after) / 2
-    yield _figure("offline.sync.sqlite", rate, "transfers/s", base, "sqlite3 commits")
+    """A shop's backlog of 10,000 transfers over HTTP, on SQLite, fully synchronised."""
+    with _directory() as directory:
+        yield await _synced(
+            "offline.sync_sqlite",
+            f"sqlite+aiosqlite:///{directory / 'tally.sqlite'}",
+            directory,
+            "client and server on one core",
+        )
 
 
-async def sync_postgresql() -> AsyncIterator[Figure]:
-    """Transfers taken in per second on PostgreSQL with fsync."""
+async def sync_postgres() -> AsyncIterator[Figure]:
+    """The same on PostgreSQL with fsync, which has the other core."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        with _one_core(_CORES[-1]):
+            url = stack.enter_context(postgres.cluster(fsync=True))
+        yield await _synced(
+            "offline.sync_postgres",
+            f"{url}/postgres",
+            Path(name),
+            "client and server on one core, PostgreSQL on another",
+        )
+
+
+async def sync_two_cores() -> AsyncIterator[Figure]:
+    """Two shops at once, each at a server process of its own, on one PostgreSQL.
+
+    First everything (shops, servers, database) has one core, then both.
+    """
     with tempfile.TemporaryDirectory() as name, postgres.cluster(fsync=True) as url:
-        before = await _postgres_commits(f"{url}/postgres")
-        rate = await _sync_rate(f"{url}/postgres", Path(name))
-        base = (before + await _postgres_commits(f"{url}/postgres")) / 2
-    yield _figure("offline.sync.postgresql", rate, "transfers/s", base, "asyncpg commits, 1 caller")
+        directory, address = Path(name), f"{url}/postgres"
+        shops = await open_shops(address, directory, [WARM_UP, WARM_UP, *[SMALL_SHOP] * 4])
+        cores = set(_CORES)
+        with serving(address, directory, cores) as one, serving(address, directory, cores) as two:
+            servers = (one, two)
+            await upload(shops[:2], servers)
+            _pin_all({_CORES[0]})
+            alone = await _rate_of(shops[2:4], servers)
+            _pin_all(cores)
+            together = await _rate_of(shops[4:6], servers)
+    to = "the same on one core, database included"
+    yield _figure("offline.sync_two_cores", together, "transfers/s", alone, to)
 
 
 BENCHES = {
-    "offline.verify_payment": verification,
-    "offline.payment": sizes,
-    "offline.sync.sqlite": sync_sqlite,
-    "offline.sync.postgresql": sync_postgresql,
+    "offline.verify_1_hop": verify_1_hop,
+    "offline.verify_6_hops": verify_6_hops,
+    "offline.pay": pay,
+    "offline.pay_writes": pay_writes,
+    "offline.payment_bytes": payment_bytes,
+    "offline.sync_sqlite": sync_sqlite,
+    "offline.sync_postgres": sync_postgres,
+    "offline.sync_two_cores": sync_two_cores,
 }
 
 
 async def run(only: str | None) -> None:
     """Print one JSON line for each figure whose name begins with ``only``."""
     for name, bench in BENCHES.items():
-        if only is not None and not (name.startswith(only) or only.startswith(name)):
-            continue
-        async for figure in bench():
-            if only is None or str(figure["name"]).startswith(only):
+        if only is None or name.startswith(only):
+            async for figure in bench():
                 sys.stdout.write(json.dumps(figure) + "\n")
                 sys.stdout.flush()
 
 
-async def _sync_rate(url: str, directory: Path) -> float:
-    """A shop with many payers comes online after a day and uploads payments and claims."""
-    clock = ManualClock()
-    engine = create_engine(url)
-    await migrate(engine)
-    keys = issuer_keys(directory / "keys", clock)
-    town = town_in(engine, clock, keys, policy(voucher=1_000))
-    shop = await town.person("shop", role="merchant")
-    records = transfers_of(await _day(town))
+def _verified(name: str, *, hops: int, checks: int) -> Figure:
+    issuer = Issuer(name)
+    pool = iter([_offer(issuer, number, hops) for number in range(PAYMENTS)])
+    context = issuer.context
+
+    def verify() -> None:
+        data, request = next(pool)
+        verify_payment(Payment.decode(data), request, context)
+
+    check = _check()
+
+    def bare() -> None:
+        for _ in range(checks):
+            check()
+
+    _forget()
+    with _one_core():
+        rate, base = _in_turns(verify, bare)
+    return _figure(
+        name, rate, "payments/s", base, f"{checks} bare libsodium checks, nothing cached"
+    )
+
+
+def _offer(issuer: Issuer, number: int, hops: int) -> tuple[bytes, PaymentRequest]:
+    """The bytes of a payment among people who appear in no other, and the request for it."""
+    people = [issuer.device((number, place), hops_max=hops) for place in range(hops + 1)]
+    chain = issuer.chain(people[0], hops_max=hops)
+    for payer, payee in pairwise(people):
+        request = payee.request(1_250)
+        payment = payer.pay(chain, request)
+        chain = payment.chains[0]
+    return payment.encode(), request.body
+
+
+def _forget() -> None:
+    """Empty whatever the protocol remembers of keys and bytes."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("offline_protocol"):
+            for thing in vars(module).values():
+                clear = getattr(thing, "cache_clear", None)
+                if clear is not None:
+                    clear()
+
+
+def _check() -> Callable[[], object]:
+    public, secret = bindings.crypto_sign_seed_keypair(b"s" * 32)
+    signed = bindings.crypto_sign(_MESSAGE, secret)
+    return lambda: bindings.crypto_sign_open(signed, public)
+
+
+def _sign() -> Callable[[], object]:
+    _, secret = bindings.crypto_sign_seed_keypair(b"s" * 32)
+    return lambda: bindings.crypto_sign(_MESSAGE, secret)
+
+
+def _in_turns(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+    """Rates of two pieces of work, a little of each in turn: what else runs slows both down."""
+    took = [0.0, 0.0]
+    for _ in range(_ROUNDS):
+        for place, work in enumerate((one, other)):
+            started = time.perf_counter()
+            for _ in range(_PER_ROUND):
+                work()
+            took[place] += time.perf_counter() - started
+    done = _ROUNDS * _PER_ROUND
+    return done / took[0], done / took[1]
+
+
+async def _synced(name: str, url: str, directory: Path, where: str) -> Figure:
+    shops = await open_shops(url, directory, [WARM_UP, SHOP, replace(SHOP, receipts=True)])
+    with _one_core(), serving(url, directory, {_CORES[0]}) as server:
+        await upload(shops[:1], [server])
+        base = _checks_per_second()
+        rate = await _rate_of(shops[1:2], [server])
+        base = (base + _checks_per_second()) / 2
+        with_receipts = await _rate_of(shops[2:], [server])
+    to = (
+        f"bare libsodium checks, {where}; a payment and its claim are two transfers; "
+        f"with a receipt for each payment as well {with_receipts:.0f} transfers/s"
+    )
+    return _figure(name, rate, "transfers/s", base, to)
+
+
+async def _rate_of(shops: Sequence[Shop], servers: Sequence[Server]) -> float:
+    before = [sum(shop.statuses.values()) for shop in shops]
     started = time.perf_counter()
-    for start in range(0, len(records), RECORDS):
-        answer = await town.upload(shop, records[start : start + RECORDS])
-        assert all(result.status == "stored" for result in answer.results)
+    await upload(shops, servers)
     elapsed = time.perf_counter() - started
-    assert await town.available(shop) == PAYERS * PAYMENTS_EACH
-    await town.check()
-    await engine.dispose()
-    return len(records) / elapsed
+    assert all(set(shop.statuses) == {"stored"} for shop in shops), shops
+    assert before == [0] * len(shops)
+    return sum(shop.transfers for shop in shops) / elapsed
 
 
-async def _day(town: Town) -> list[Chain]:
-    shop = town.devices["shop"]
-    chains: list[Chain] = []
-    for number in range(PAYERS):
-        payer = await town.person(f"payer{number}", money=1_000)
-        (voucher,) = await town.issue(payer, 1_000)
-        chains += [
-            shop.claim(payer.pay(voucher, shop, lo, lo + 1), town.keys)
-            for lo in range(PAYMENTS_EACH)
-        ]
-    return chains
+def _checks_per_second() -> float:
+    rate, _ = _in_turns(_check(), _check())
+    return rate
 
 
-def _rate(work: Callable[[], object]) -> float:
-    work()
-    done, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < SECONDS:
-        work()
-        done += 1
-    return done / elapsed
+@contextmanager
+def _one_core(core: int = _CORES[0]) -> Iterator[None]:
+    """Keep this thread, and what it starts, on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
-def _sqlite_commits(path: Path) -> float:
+def _pin_all(cores: set[int]) -> None:
+    """Move this process and all its descendants to some cores."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            continue
+        parents[int(status.parent.name)] = int(fields[1])
+    family = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    for pid in family:
+        for thread in Path(f"/proc/{pid}/task").glob("*"):
+            os.sched_setaffinity(int(thread.name), cores)
+
+
+async def _wallet(
+    issuer: Equipper, name: str, clock: SetClock, path: Path | None, hook: Hook | None = None
+) -> Wallet:
+    entropy = SeededEntropy(name)
+    keys = quick_keys(entropy=entropy)
+    wallet = await Wallet.create(path, keys=keys, clock=clock, entropy=entropy, hook=hook)
+    issuer.equip(wallet, now=clock.now())
+    return wallet
+
+
+def _commits(path: Path) -> float:
+    """Single-row commits per second of the bare driver, fully synchronised."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE base (id INTEGER PRIMARY KEY, value INTEGER)")
+    connection.execute("CREATE TABLE base (id INTEGER PRIMARY KEY, value BLOB)")
     started = time.perf_counter()
     for number in range(_COMMITS):
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO base VALUES (?, ?)", (number, number))
+        connection.execute("INSERT INTO base VALUES (?, ?)", (number, _MESSAGE))
         connection.execute("COMMIT")
     elapsed = time.perf_counter() - started
     connection.close()
     return _COMMITS / elapsed
 
 
-async def _postgres_commits(url: str) -> float:
-    parts = make_url(url)
-    connection = await asyncpg.connect(
-        host=parts.host, port=parts.port, user=parts.username, database=parts.database
-    )
-    await connection.execute("DROP TABLE IF EXISTS base")
-    await connection.execute("CREATE TABLE base (id integer PRIMARY KEY, value integer)")
-    started = time.perf_counter()
-    for number in range(_COMMITS):
-        await connection.execute("INSERT INTO base VALUES ($1, $2)", number, number)
-    elapsed = time.perf_counter() - started
-    await connection.close()
-    return _COMMITS / elapsed
+@contextmanager
+def _directory() -> Iterator[Path]:
+    # Beside the code, not in a temporary directory that may live in memory.
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as name:
+        yield Path(name)
 
 
 def _figure(name: str, rate: float, unit: str, base: float, to: str) -> Figure:

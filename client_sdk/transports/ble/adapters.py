@@ -1,20 +1,21 @@
 """What this transport needs of a Bluetooth stack, and how to get one by name.
 
-Two stacks fit: `bleak_host` for the Bluetooth of the operating system (central only, so for the
-payer), and `bumble_host`, a whole stack in Python over a controller of its own (both roles).
+Two stacks fit: the Bluetooth of the operating system by Bleak (`bleak_central`, for the payer only)
+and Bumble, a whole stack in Python on a controller of its own (`bumble_central`, and
+`bumble_peripheral` for the payee).
 """
 
 import importlib
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from client_sdk.errors import MissingExtra, WalletError
+from client_sdk.errors import LinkClosed, MissingExtra
 
 SYSTEM: Final = "system"
 """Name of the operating system's Bluetooth; "system:hci1" names one of its adapters."""
 
 
-class NoBluetooth(WalletError):
+class NoBluetooth(LinkClosed):
     """There is no adapter, it is off, or this program may not use it."""
 
     code = "no_bluetooth_adapter"
@@ -86,7 +87,7 @@ class Peripheral(Protocol):
         """The next central that connects, whatever it means to do.
 
         Raises:
-            LinkClosed: the peripheral was closed.
+            LinkClosed: the peripheral was closed, or its controller has gone.
         """
         ...
 
@@ -108,9 +109,9 @@ async def open_central(name: str | None = None) -> Central:
     """
     if name is None or name.partition(":")[0] == SYSTEM:
         adapter = None if name is None else name.partition(":")[2] or None
-        found: Central = _host("bleak").BleakCentral(adapter)
+        found: Central = _module("bleak_central").BleakCentral(adapter)
         return found
-    opened: Central = await _host("bumble").BumbleCentral.open(name)
+    opened: Central = await _module("bumble_central").BumbleCentral.open(name)
     return opened
 
 
@@ -129,14 +130,14 @@ async def open_peripheral(name: str | None = None) -> Peripheral:
             "The operating system's Bluetooth can pay through this program, not be paid.",
             fix="Name a controller that this program may have for itself, such as usb:0.",
         )
-    opened: Peripheral = await _host("bumble").BumblePeripheral.open(name or "usb:0")
+    opened: Peripheral = await _module("bumble_peripheral").BumblePeripheral.open(name or "usb:0")
     return opened
 
 
-def _host(library: str) -> Any:
-    """The module for a library, imported only now."""
+def _module(name: str) -> Any:
+    """The module for a stack, imported only now."""
     try:
-        return importlib.import_module(f"client_sdk.transports.ble.{library}_host")
+        return importlib.import_module(f"client_sdk.transports.ble.{name}")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] == "client_sdk":
             raise

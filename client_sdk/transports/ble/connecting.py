@@ -8,12 +8,7 @@ from typing import Final
 from client_sdk.ambient import Entropy, system_entropy
 from client_sdk.errors import LinkClosed
 from client_sdk.transports.base import MESSAGE_BYTES_MAX
-from client_sdk.transports.ble.adapters import (
-    Central,
-    Connection,
-    NoBluetooth,
-    open_central,
-)
+from client_sdk.transports.ble.adapters import Central, Connection, NoBluetooth, open_central
 from client_sdk.transports.ble.fragments import (
     KEY_BYTES,
     Close,
@@ -63,7 +58,7 @@ class Caller:
         while self._keys and (left := deadline - time.monotonic()) > 0:
             try:
                 return await self._begin(stream, seconds=left)
-            except _Refused:
+            except (_Refused, NoBluetooth):
                 raise
             except LinkClosed as error:
                 failure = error
@@ -136,24 +131,20 @@ async def dial(
     Raises:
         InvalidAddress: another form of address.
         MissingExtra: the Python library for Bluetooth is not installed.
-        LinkClosed: there is no Bluetooth here, or the payee was not found.
+        NoBluetooth: there is no Bluetooth here.
+        LinkClosed: the payee was not found.
     """
     token = split_address(address)
-    try:
-        central = adapter
-        if central is None or isinstance(central, str):
-            central = await open_central(central)
-    except NoBluetooth as error:
-        raise LinkClosed(error.detail) from error
+    central = adapter
+    if central is None or isinstance(central, str):
+        central = await open_central(central)
     caller, stream = Caller(central, token, entropy=entropy), Stream(bytes_max=MESSAGE_BYTES_MAX)
     try:
-        return BleWire(caller, stream, await caller.attach(stream))
-    except NoBluetooth as error:
-        await central.close()
-        raise LinkClosed(error.detail) from error
+        connection = await caller.attach(stream)
     except StreamBroken as error:
         await central.close()
-        raise LinkClosed(f"The payee's device made no sense: {error}.") from None
+        raise LinkClosed(f"The payee's device makes no sense: {error}.") from None
     except BaseException:
         await central.close()
         raise
+    return BleWire(caller, stream, connection)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from client_sdk.errors import LinkClosed
-from client_sdk.transports.base import MESSAGE_BYTES_MAX, SILENCE_SECONDS
+from client_sdk.transports.base import EVIDENCE_BYTES, MESSAGE_BYTES_MAX, SILENCE_SECONDS
 from client_sdk.transports.ble.adapters import Connection
 from client_sdk.transports.ble.fragments import Close, Ending, MalformedFragment, decode
 from client_sdk.transports.ble.patience import stop
@@ -80,6 +80,10 @@ class BleWire:
     @property
     def bytes_max(self) -> int:
         return MESSAGE_BYTES_MAX
+
+    @property
+    def evidence_bytes(self) -> int:
+        return EVIDENCE_BYTES["ble"]
 
     async def write(self, message: bytes) -> None:
         if len(message) > self.bytes_max:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import nfc.llcp  # type: ignore[import-untyped]
 
 from client_sdk.errors import LinkClosed
-from client_sdk.transports.base import MESSAGE_BYTES_MAX, SILENCE_SECONDS
+from client_sdk.transports.base import EVIDENCE_BYTES, MESSAGE_BYTES_MAX, SILENCE_SECONDS
 from client_sdk.transports.nfc import DevicesApart, tell
 from offline_protocol.errors import ProtocolError
 from offline_protocol.frames import StreamReader, to_stream
@@ -25,6 +25,7 @@ class LlcpWire:
     """See `Wire`. Two threads serve it, one for each direction, until it or its link ends."""
 
     bytes_max = MESSAGE_BYTES_MAX
+    evidence_bytes = EVIDENCE_BYTES["nfc"]
 
     def __init__(self, socket: Any, *, accepted: bool) -> None:
         """Take a socket; make it in the event loop.

@@ -4,7 +4,6 @@ import {
   PublicKey,
   toHex,
   type AcceptanceRule,
-  type Kind,
   type RootSettlement,
   type Signed,
   type Value,
@@ -22,7 +21,9 @@ export function valueFacts(value: Value): Json {
   if (typeof value === "number" || typeof value === "string") return value;
   if (value instanceof Uint8Array) return { bytes: toHex(value) };
   if (value instanceof Map) {
-    return { map: Array.from(value as ReadonlyMap<number, Value>, ([key, inner]) => [key, valueFacts(inner)]) };
+    return {
+      map: Array.from(value as ReadonlyMap<number, Value>, ([key, inner]) => [key, valueFacts(inner)]),
+    };
   }
   return (value as readonly Value[]).map(valueFacts);
 }
@@ -85,5 +86,3 @@ export function settlementFacts(outcomes: readonly RootSettlement[]): Json {
 export function placesOf(rules: readonly AcceptanceRule[], among: readonly AcceptanceRule[]): number[] {
   return rules.map((rule) => among.indexOf(rule));
 }
-
-export type AnyKind = Kind<object>;

@@ -62,7 +62,10 @@ export class Given {
 
   inside(name: string): Given {
     return new Given(
-      this.#typed(name, (value): value is Fields => typeof value === "object" && value !== null && !Array.isArray(value)),
+      this.#typed(
+        name,
+        (value): value is Fields => typeof value === "object" && value !== null && !Array.isArray(value),
+      ),
     );
   }
 
@@ -112,7 +115,10 @@ export class Given {
 
   links(name: string): Map<string, Set<string>> {
     return new Map(
-      this.inside(name).entries.map(([account, linked]) => [account, new Set((linked as Json[]).map(String))]),
+      this.inside(name).entries.map(([account, linked]) => [
+        account,
+        new Set((linked as Json[]).map(String)),
+      ]),
     );
   }
 
@@ -120,7 +126,9 @@ export class Given {
     return new Map(
       this.inside("terms").entries.map(([voucherId, fields]) => {
         const own = new Given(fields as Fields);
-        const borneBy = own.inside("borne_by").entries.map(([id, account]) => [id, String(account)] as const);
+        const borneBy = own
+          .inside("borne_by")
+          .entries.map(([id, account]) => [id, String(account)] as const);
         return [
           voucherId,
           {
@@ -134,7 +142,9 @@ export class Given {
   }
 
   get policy(): SettlementPolicy {
-    const accounts = new Map(this.inside("accounts").entries.map(([key, account]) => [key, String(account)]));
+    const accounts = new Map(
+      this.inside("accounts").entries.map(([key, account]) => [key, String(account)]),
+    );
     return {
       accountOf: (key) => {
         const account = accounts.get(toHex(key.raw));

@@ -77,10 +77,7 @@ export const DEVICE_CERTIFICATE = objectKind(
     deviceKey: required(3, key),
     validFrom: required(4, uint()),
     validTo: required(5, uint()),
-    limits: required(
-      6,
-      tuple({ paymentMax: uint(), balanceMax: uint(), hopsMax: uint(0, HOPS_MAX) }),
-    ),
+    limits: required(6, tuple({ paymentMax: uint(), balanceMax: uint(), hopsMax: uint(0, HOPS_MAX) })),
     assurance: required(7, uint(1, 2)),
     displayName: optional(8, text(64)),
   },
@@ -133,8 +130,7 @@ export function issuerKey(keySet: KeySet, kid: Uint8Array, at: number, use: numb
 /** Whether a key settles at a time, so that claims may go to it. */
 export function isSettlingKey(keySet: KeySet, candidate: PublicKey, at: number): boolean {
   return keySet.keys.some(
-    (one) =>
-      one.use === SETTLE && one.key.equals(candidate) && one.notBefore <= at && at <= one.notAfter,
+    (one) => one.use === SETTLE && one.key.equals(candidate) && one.notBefore <= at && at <= one.notAfter,
   );
 }
 

@@ -66,8 +66,7 @@ export function isVoucherIssued(voucher: Signed<Voucher>, keySet: KeySet): Promi
 export const VOUCHER_RULES: readonly Rule<VoucherSubject>[] = [
   {
     number: 401,
-    holds: ({ keySet, voucher: { body } }) =>
-      issuingKey(keySet, body.kid, body.issuedAt) !== undefined,
+    holds: ({ keySet, voucher: { body } }) => issuingKey(keySet, body.kid, body.issuedAt) !== undefined,
   },
   { number: 402, holds: ({ keySet, voucher }) => isVoucherIssued(voucher, keySet) },
   { number: 403, holds: ({ keySet, voucher }) => knowsCurrency(keySet, voucher.body.currency) },

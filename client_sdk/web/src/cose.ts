@@ -95,11 +95,7 @@ export function unseal<B>(kind: Kind<B>, envelope: Uint8Array): Signed<B> {
 }
 
 /** Read the envelope that begins at a place; gives the place behind it, too. */
-export function unsealAt<B>(
-  kind: Kind<B>,
-  data: Uint8Array,
-  at: number,
-): [signed: Signed<B>, end: number] {
+export function unsealAt<B>(kind: Kind<B>, data: Uint8Array, at: number): [signed: Signed<B>, end: number] {
   const algorithm = readHeader(data.subarray(at, at + HEAD_BYTES));
   const [length, payloadAt] = payloadHead(data, at + HEAD_BYTES);
   const signatureAt = payloadAt + length + SIGNATURE_HEAD.length;

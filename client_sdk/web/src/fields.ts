@@ -124,9 +124,7 @@ export function tuple<F extends Record<string, Field<unknown>>>(
     read: (value) => {
       if (!Array.isArray(value) || value.length !== named.length) refuse("not such an array");
       const items = value as readonly Value[];
-      return Object.fromEntries(
-        named.map(([name, inner], at) => [name, inner.read(items[at]!)]),
-      ) as Read;
+      return Object.fromEntries(named.map(([name, inner], at) => [name, inner.read(items[at]!)])) as Read;
     },
     write: (read) => named.map(([name, inner]) => inner.write(read[name])),
   };
@@ -177,5 +175,11 @@ export function objectKind<const E extends Entries>(
     return payload;
   }
 
-  return { name, bytesMax: options.bytesMax, entries: entries as unknown as Entries, readPayload, writePayload };
+  return {
+    name,
+    bytesMax: options.bytesMax,
+    entries: entries as unknown as Entries,
+    readPayload,
+    writePayload,
+  };
 }

@@ -8,7 +8,7 @@
 import { sha256 } from "@noble/hashes/sha2";
 
 import { decode as fromBase45, encode as toBase45 } from "./base45.js";
-import { asciiBytes, concatBytes, equalBytes, fromHex, toHex } from "./bytes.js";
+import { asciiBytes, concatBytes, fromHex, toHex } from "./bytes.js";
 import { FRAME_BYTES_MAX } from "./constants.js";
 import { ProtocolError } from "./errors.js";
 
@@ -33,16 +33,18 @@ export interface Part {
   readonly data: Uint8Array;
 }
 
-function malformed(detail: string): ProtocolError {
+/** No frame, or no part of one. */
+export function malformed(detail: string): ProtocolError {
   return new ProtocolError(104, detail);
 }
 
-function checkOf(frame: Uint8Array): Uint8Array {
+/** Eight bytes that name a frame, so that parts of different frames are never mixed. */
+export function checkOf(frame: Uint8Array): Uint8Array {
   return sha256(concatBytes(asciiBytes("tallystick/1/parts/check"), frame)).slice(0, 8);
 }
 
 /** The pieces in a part, as a number whose bit i stands for piece i. */
-function piecesIn(number: number, count: number, check: Uint8Array): bigint {
+export function piecesIn(number: number, count: number, check: Uint8Array): bigint {
   const every = (1n << BigInt(count)) - 1n;
   if (number <= count) return 1n << BigInt(number - 1);
   if (number === count + 1) return every;
@@ -52,7 +54,8 @@ function piecesIn(number: number, count: number, check: Uint8Array): bigint {
   return drawn === 0n ? every : drawn;
 }
 
-function addTo(sum: Uint8Array, other: Uint8Array): void {
+/** Add (exclusive or) one piece to a sum. */
+export function addTo(sum: Uint8Array, other: Uint8Array): void {
   for (let at = 0; at < sum.length; at++) sum[at]! ^= other[at]!;
 }
 
@@ -118,85 +121,4 @@ export function partFromText(text: string): Part {
   const body = form[5]!;
   if (body.length !== (size >> 1) * 3 + (size & 1) * 2) throw malformed("data of another length");
   return { count, length, number, check: fromHex(form[4]!), data: fromBase45(body) };
-}
-
-/** Linear equations between the pieces of one frame, by the highest piece in each. */
-class Collection {
-  readonly #rows = new Map<number, { pieces: bigint; sum: Uint8Array }>();
-
-  constructor(private readonly like: Part) {}
-
-  get rank(): number {
-    return this.#rows.size;
-  }
-
-  get isComplete(): boolean {
-    return this.rank === this.like.count;
-  }
-
-  add({ number, count, check, data }: Part): void {
-    let pieces = piecesIn(number, count, check);
-    const sum = data.slice();
-    while (pieces !== 0n) {
-      const highest = pieces.toString(2).length - 1;
-      const row = this.#rows.get(highest);
-      if (row === undefined) {
-        this.#rows.set(highest, { pieces, sum });
-        return;
-      }
-      pieces ^= row.pieces;
-      addTo(sum, row.sum);
-    }
-  }
-
-  frame(): Uint8Array {
-    const solved: Uint8Array[] = [];
-    for (let at = 0; at < this.like.count; at++) {
-      const { pieces, sum } = this.#rows.get(at)!;
-      const piece = sum.slice();
-      solved.forEach((lower, place) => {
-        if ((pieces >> BigInt(place)) & 1n) addTo(piece, lower);
-      });
-      solved.push(piece);
-    }
-    const frame = concatBytes(...solved).slice(0, this.like.length);
-    if (!equalBytes(checkOf(frame), this.like.check)) throw malformed("the parts do not fit together");
-    return frame;
-  }
-}
-
-/** Frames that are pieced together side by side, so that a stray code throws nothing away. */
-const COLLECTIONS_MAX = 8;
-
-/** Puts frames together from parts in any order, doubled, and with foreign ones between. */
-export class PartCollector {
-  readonly #collections = new Map<string, Collection>();
-
-  /**
-   * Take the text of one code.
-   *
-   * @returns the frame when nothing is missing any more.
-   * @throws ProtocolError 104 for no part, or for parts that do not fit together.
-   */
-  add(text: string): Uint8Array | undefined {
-    const part = partFromText(text);
-    const name = `${part.count}-${part.length}-${toHex(part.check)}`;
-    const collection = this.#collection(name, part);
-    collection.add(part);
-    if (!collection.isComplete) return undefined;
-    this.#collections.delete(name);
-    return collection.frame();
-  }
-
-  #collection(name: string, part: Part): Collection {
-    const found = this.#collections.get(name);
-    if (found !== undefined) return found;
-    if (this.#collections.size >= COLLECTIONS_MAX) {
-      const [least] = [...this.#collections].sort(([, left], [, right]) => left.rank - right.rank)[0]!;
-      this.#collections.delete(least);
-    }
-    const made = new Collection(part);
-    this.#collections.set(name, made);
-    return made;
-  }
 }

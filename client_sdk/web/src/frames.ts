@@ -47,7 +47,8 @@ export function decodeFrame(data: Uint8Array): Frame {
   return { kind: kind as FrameKind, body: data.slice(2) };
 }
 
-const TEXT_PREFIX = "TALLY1:";
+/** What the text of a whole frame begins with. */
+export const TEXT_PREFIX = "TALLY1:";
 
 /** Text of a frame for a QR code in its alphanumeric mode. */
 export function toText(frame: Frame): string {
@@ -56,8 +57,14 @@ export function toText(frame: Frame): string {
 
 /** @throws ProtocolError 104. */
 export function fromText(text: string): Frame {
+  return decodeFrame(frameBytes(text));
+}
+
+/** The bytes in a text, which may still be no frame. @throws ProtocolError 104. */
+export function frameBytes(text: string): Uint8Array {
   if (!text.startsWith(TEXT_PREFIX)) throw new ProtocolError(104, "not a text of this protocol");
-  return decodeFrame(fromBase45(text.slice(TEXT_PREFIX.length)));
+  if (text.length > 2 * FRAME_BYTES_MAX) throw new ProtocolError(104, "too long");
+  return fromBase45(text.slice(TEXT_PREFIX.length));
 }
 
 const REFUSAL = objectKind(

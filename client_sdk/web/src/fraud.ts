@@ -7,12 +7,7 @@
 
 import { compareBytes, concatBytes, equalBytes } from "./bytes.js";
 import { head, MAP, readHead, UINT } from "./cbor.js";
-import {
-  DEVICE_CERTIFICATE,
-  issuingKey,
-  type DeviceCertificate,
-  type KeySet,
-} from "./certificates.js";
+import { DEVICE_CERTIFICATE, issuingKey, type DeviceCertificate, type KeySet } from "./certificates.js";
 import { PAYMENT_BYTES_MAX } from "./constants.js";
 import { unsealAt, type Signed } from "./cose.js";
 import { ProtocolError } from "./errors.js";

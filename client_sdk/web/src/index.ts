@@ -38,7 +38,8 @@ export { Chain, Payment, type Hop } from "./chains.js";
 export { objectId, seal, Signed, unseal } from "./cose.js";
 export { CODES, ProtocolError, type ErrorNumber } from "./errors.js";
 export type { BodyOf, Kind } from "./fields.js";
-export { Fountain, PartCollector, partFromText, partToText, type Part } from "./fountain.js";
+export { PartCollector } from "./collector.js";
+export { Fountain, partFromText, partToText, type Part } from "./fountain.js";
 export {
   decodeFrame,
   encodeFrame,
@@ -52,13 +53,23 @@ export {
   type FrameKind,
   type Refusal,
 } from "./frames.js";
+export { Evidence, verifyCloneAlarm, verifyFraudProof, type Conviction, type Naming } from "./fraud.js";
 export {
-  Evidence,
-  verifyCloneAlarm,
-  verifyFraudProof,
-  type Conviction,
-  type Naming,
-} from "./fraud.js";
+  readNews,
+  readSpends,
+  readTags,
+  Spend,
+  spendsOf,
+  tagOf,
+  TAGS_MAX,
+  tagsOverlap,
+  WANTS_MAX,
+  writeNews,
+  writeSpends,
+  writeTags,
+  type News,
+  type Tag,
+} from "./gossip.js";
 export { Channel, Initiator, keyPair, respond, type KeyPair } from "./handshake.js";
 export { PublicKey, SoftwareSigner, type Signer } from "./keys.js";
 export { RECEIPT, type Receipt } from "./receipts.js";

@@ -53,8 +53,7 @@ export const PAYMENT_RULES: readonly Rule<PaymentSubject>[] = [
       noTwo(
         last,
         (left, right) =>
-          equalBytes(left.voucher.id, right.voucher.id) &&
-          overlap(left.transfer.body, right.transfer.body),
+          equalBytes(left.voucher.id, right.voucher.id) && overlap(left.transfer.body, right.transfer.body),
       ),
   },
   {
@@ -111,8 +110,7 @@ export const PAYMENT_RULES: readonly Rule<PaymentSubject>[] = [
       last.every(
         ({ certificate }) =>
           certificate === undefined ||
-          (!context.isAhead(certificate.body.validFrom) &&
-            !context.hasPassed(certificate.body.validTo)),
+          (!context.isAhead(certificate.body.validFrom) && !context.hasPassed(certificate.body.validTo)),
       ),
   },
   { number: 514, holds: ({ transfers, context }) => !transfers.some((one) => isRevoked(one, context)) },

@@ -1,12 +1,7 @@
 /** Rules 301 to 308: whether to answer a payment request now. */
 
 import { isCertificateIssued } from "./chain_rules.js";
-import {
-  DEVICE_CERTIFICATE,
-  issuingKey,
-  knowsCurrency,
-  type DeviceCertificate,
-} from "./certificates.js";
+import { DEVICE_CERTIFICATE, issuingKey, knowsCurrency, type DeviceCertificate } from "./certificates.js";
 import { REQUEST_LIFE_MAX_S } from "./constants.js";
 import { unseal, type Signed } from "./cose.js";
 import { ProtocolError } from "./errors.js";
@@ -43,8 +38,7 @@ export const REQUEST_RULES: readonly Rule<RequestSubject>[] = [
   {
     number: 307,
     holds: ({ request, certificate: { body }, context: { keySet, revoked } }) =>
-      !revoked.has(request.body.payee.id) &&
-      !revoked.has(issuingKey(keySet, body.kid, body.validFrom)!.id),
+      !revoked.has(request.body.payee.id) && !revoked.has(issuingKey(keySet, body.kid, body.validFrom)!.id),
   },
   {
     number: 308,

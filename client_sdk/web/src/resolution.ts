@@ -187,8 +187,7 @@ export function resolve({ voucher, transfers }: Root): Resolution {
   }
   const segments = sweep(ends, whole).map(({ lo, hi, items }) => ({ lo, hi, leaves: items }));
   const forks = tree.forks.sort(
-    (left, right) =>
-      left.lo - right.lo || left.hi - right.hi || compareBytes(left.parent, right.parent),
+    (left, right) => left.lo - right.lo || left.hi - right.hi || compareBytes(left.parent, right.parent),
   );
   return { segments, forks };
 }

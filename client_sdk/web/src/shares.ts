@@ -138,17 +138,15 @@ export function shareOut(
   shareContested(contested, faith, pools, tally);
 }
 
-function shareContested(
-  contested: readonly Contest[],
-  faith: Faith,
-  pools: Pools,
-  tally: Tally,
-): void {
+function shareContested(contested: readonly Contest[], faith: Faith, pools: Pools, tally: Tally): void {
   const dues = contested.flatMap((contest, segment) => duesOf(contest, segment, faith));
   const funding = contested.map(({ segment }) => length(segment));
   for (const [due, funded] of fund(dues, pools, tally)) funding[due.segment]! += funded;
   for (const [at, { segment, shares }] of contested.entries()) {
-    const parts = allot(funding[at]!, shares.map(() => length(segment)));
+    const parts = allot(
+      funding[at]!,
+      shares.map(() => length(segment)),
+    );
     for (const [place, { account }] of shares.entries()) {
       add(tally.entitled, account, parts[place]!);
       add(tally.full, account, length(segment));
@@ -185,7 +183,10 @@ function fund(dues: readonly Due[], pools: Pools, tally: Tally): [Due, bigint][]
     tally.debts.set(debtor, debt);
     if (drawn.collateral > 0n) tally.collateral.set(debtor, drawn.collateral);
     if (drawn.fund > 0n) tally.fund.set(debtor, drawn.fund);
-    const parts = allot(drawn.collateral + drawn.fund, own.map((due) => due.amount));
+    const parts = allot(
+      drawn.collateral + drawn.fund,
+      own.map((due) => due.amount),
+    );
     own.forEach((due, at) => funded.push([due, parts[at]!]));
   }
   return funded;

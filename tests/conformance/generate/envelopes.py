@@ -20,9 +20,7 @@ def vectors() -> Vectors:
     for algorithm, signer in signers:
         signed = _transfer(signer)
         for what, data, error in _forms(signed, signer):
-            out.add(
-                "object", f"{algorithm}: {what}", error=error, name="transfer", envelope=data
-            )
+            out.add("object", f"{algorithm}: {what}", error=error, name="transfer", envelope=data)
         _add_signatures(out, algorithm, signer, signed)
     return out
 

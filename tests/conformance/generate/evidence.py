@@ -41,7 +41,9 @@ class Pair:
         return FraudProof(first, second, self.certificate, self.voucher).encode()
 
 
-def signed(by: Signer, lo: int, hi: int, sequence: int = 1, parent: bytes = PARENT, **changes: Any) -> Signed[Transfer]:
+def signed(
+    by: Signer, lo: int, hi: int, sequence: int = 1, parent: bytes = PARENT, **changes: Any
+) -> Signed[Transfer]:
     payee = changes.pop("payee", LEFT)
     return world.transfer(by, parent, payee, lo=lo, hi=hi, sequence=sequence, **changes)
 
@@ -52,11 +54,15 @@ def vectors() -> Vectors:
     for name, pair in _frauds():
         out.add("fraud_proof", name, proof=pair.encode(), key_set=trusted)
     for name, number, pair in (*_no_frauds(), *_unnamed(1), *_not_signed(1)):
-        out.add("fraud_proof", f"{number}: {name}", error=number, proof=pair.encode(), key_set=trusted)
+        out.add(
+            "fraud_proof", f"{number}: {name}", error=number, proof=pair.encode(), key_set=trusted
+        )
     for name, pair in _clones():
         out.add("clone_alarm", name, alarm=pair.encode(), key_set=trusted)
     for name, number, pair in (*_no_clones(), *_unnamed(0), *_not_signed(0)):
-        out.add("clone_alarm", f"{number}: {name}", error=number, alarm=pair.encode(), key_set=trusted)
+        out.add(
+            "clone_alarm", f"{number}: {name}", error=number, alarm=pair.encode(), key_set=trusted
+        )
     for name, number, data in _bad_bytes():
         out.add("fraud_proof", f"{number}: {name}", error=number, proof=data, key_set=trusted)
         out.add("clone_alarm", f"{number}: {name}", error=number, alarm=data, key_set=trusted)
@@ -76,35 +82,58 @@ def _frauds() -> Iterator[tuple[str, Pair]]:
     yield "one inside the other", _by(ACCUSED, whole, signed(by, 40, 41, 2))
     yield "one second apart", _by(ACCUSED, whole, signed(by, 0, 100, 1, time=NOW + 1))
     yield "with one number", _by(ACCUSED, whole, signed(by, 50, 150, 1))
-    yield "a payment and a claim", _by(
-        ACCUSED,
-        whole,
-        signed(by, 0, 100, 2, payee=world.SETTLING.public_key, kind=TransferKind.CLAIM, request_id=bytes(16)),
+    yield (
+        "a payment and a claim",
+        _by(
+            ACCUSED,
+            whole,
+            signed(
+                by,
+                0,
+                100,
+                2,
+                payee=world.SETTLING.public_key,
+                kind=TransferKind.CLAIM,
+                request_id=bytes(16),
+            ),
+        ),
     )
-    yield "a payment and a return", _by(
-        ACCUSED, whole, signed(by, 0, 100, 2, kind=TransferKind.RETURN)
+    yield (
+        "a payment and a return",
+        _by(ACCUSED, whole, signed(by, 0, 100, 2, kind=TransferKind.RETURN)),
     )
-    yield "two returns", _by(
-        ACCUSED,
-        signed(by, 0, 9, 1, kind=TransferKind.RETURN),
-        signed(by, 0, 9, 2, kind=TransferKind.RETURN),
+    yield (
+        "two returns",
+        _by(
+            ACCUSED,
+            signed(by, 0, 9, 1, kind=TransferKind.RETURN),
+            signed(by, 0, 9, 2, kind=TransferKind.RETURN),
+        ),
     )
-    yield "at the end of time, of the greatest units", _by(
-        ACCUSED,
-        signed(by, 2**53 - 2, 2**53 - 1, 1, time=2**53 - 1),
-        signed(by, 0, 2**53 - 1, 2**53 - 1, time=0),
+    yield (
+        "at the end of time, of the greatest units",
+        _by(
+            ACCUSED,
+            signed(by, 2**53 - 2, 2**53 - 1, 1, time=2**53 - 1),
+            signed(by, 0, 2**53 - 1, 2**53 - 1, time=0),
+        ),
     )
     hardware = HARDWARE.signer
     yield "by hardware", _by(HARDWARE, signed(hardware, 0, 9, 1), signed(hardware, 0, 9, 2))
-    for name, named in {"": ISSUING, " in hardware": world.ISSUING_P256}.items():
+    issuers: dict[str, Signer] = {"": ISSUING, " in hardware": world.ISSUING_P256}
+    for name, named in issuers.items():
         voucher = world.voucher(ACCUSED.key, by=named)
-        yield f"by the holder of a voucher signed by the issuer{name}", Pair(
-            signed(by, 0, 9, 1, voucher.id), signed(by, 0, 9, 2, voucher.id), voucher=voucher
+        yield (
+            f"by the holder of a voucher signed by the issuer{name}",
+            Pair(signed(by, 0, 9, 1, voucher.id), signed(by, 0, 9, 2, voucher.id), voucher=voucher),
         )
-    yield "by the holder of a voucher, under another parent", Pair(
-        signed(by, 0, 9, 1), signed(by, 0, 9, 2), voucher=world.voucher(ACCUSED.key)
+    yield (
+        "by the holder of a voucher, under another parent",
+        Pair(signed(by, 0, 9, 1), signed(by, 0, 9, 2), voucher=world.voucher(ACCUSED.key)),
     )
-    old = world.certificate(ACCUSED.key, valid_from=NOW - 80 * world.DAY, valid_to=NOW - 70 * world.DAY)
+    old = world.certificate(
+        ACCUSED.key, valid_from=NOW - 80 * world.DAY, valid_to=NOW - 70 * world.DAY
+    )
     yield "with a certificate of another time", Pair(whole, signed(by, 0, 9, 2), certificate=old)
 
 
@@ -114,8 +143,10 @@ def _no_frauds() -> Iterator[tuple[str, int, Pair]]:
     elsewhere = signed(by, 0, 100, 2, OTHER_PARENT)
     yield "two parents", 701, _by(ACCUSED, whole, elsewhere)
     yield "two parents and one number", 701, _by(ACCUSED, whole, signed(by, 0, 9, 1, OTHER_PARENT))
-    yield "two parents that differ in one bit", 701, _by(
-        ACCUSED, whole, signed(by, 0, 100, 2, PARENT[:-1] + bytes([PARENT[-1] ^ 1]))
+    yield (
+        "two parents that differ in one bit",
+        701,
+        _by(ACCUSED, whole, signed(by, 0, 100, 2, PARENT[:-1] + bytes([PARENT[-1] ^ 1]))),
     )
     yield "intervals that touch", 702, _by(ACCUSED, whole, signed(by, 100, 200, 2))
     yield "intervals that touch from below", 702, _by(ACCUSED, signed(by, 100, 200, 2), whole)
@@ -125,22 +156,31 @@ def _no_frauds() -> Iterator[tuple[str, int, Pair]]:
 
 def _clones() -> Iterator[tuple[str, Pair]]:
     by = ACCUSED.signer
-    yield "one number under two parents", _by(
-        ACCUSED, signed(by, 0, 100, 7), signed(by, 0, 100, 7, OTHER_PARENT)
+    yield (
+        "one number under two parents",
+        _by(ACCUSED, signed(by, 0, 100, 7), signed(by, 0, 100, 7, OTHER_PARENT)),
     )
-    yield "one number for two pieces of a parent", _by(
-        ACCUSED, signed(by, 0, 100, 7), signed(by, 100, 200, 7)
+    yield (
+        "one number for two pieces of a parent",
+        _by(ACCUSED, signed(by, 0, 100, 7), signed(by, 100, 200, 7)),
     )
     yield "number 0", _by(ACCUSED, signed(by, 0, 9, 0), signed(by, 0, 9, 0, OTHER_PARENT))
-    yield "the greatest number", _by(
-        ACCUSED, signed(by, 0, 9, 2**53 - 1), signed(by, 0, 9, 2**53 - 1, OTHER_PARENT)
+    yield (
+        "the greatest number",
+        _by(ACCUSED, signed(by, 0, 9, 2**53 - 1), signed(by, 0, 9, 2**53 - 1, OTHER_PARENT)),
     )
     hardware = HARDWARE.signer
-    yield "by hardware", _by(
-        HARDWARE, signed(hardware, 0, 9, 7), signed(hardware, 0, 9, 7, OTHER_PARENT)
+    yield (
+        "by hardware",
+        _by(HARDWARE, signed(hardware, 0, 9, 7), signed(hardware, 0, 9, 7, OTHER_PARENT)),
     )
-    yield "by the holder of a voucher", Pair(
-        signed(by, 0, 9, 7), signed(by, 0, 9, 7, OTHER_PARENT), voucher=world.voucher(ACCUSED.key)
+    yield (
+        "by the holder of a voucher",
+        Pair(
+            signed(by, 0, 9, 7),
+            signed(by, 0, 9, 7, OTHER_PARENT),
+            voucher=world.voucher(ACCUSED.key),
+        ),
     )
 
 
@@ -154,9 +194,15 @@ def _no_clones() -> Iterator[tuple[str, int, Pair]]:
     yield "a fork in one unit", 707, _by(ACCUSED, first, signed(by, 99, 200, 7))
 
 
-def _contradiction(fork: int, by: Signer, other: Signer | None = None) -> tuple[Signed[Transfer], Signed[Transfer]]:
+def _contradiction(
+    fork: int, by: Signer, other: Signer | None = None
+) -> tuple[Signed[Transfer], Signed[Transfer]]:
     """A fork (1) or a clone (0), both signed by one key unless another is given."""
-    second = signed(other or by, 0, 100, 2, payee=RIGHT) if fork else signed(other or by, 0, 100, 1, OTHER_PARENT)
+    second = (
+        signed(other or by, 0, 100, 2, payee=RIGHT)
+        if fork
+        else signed(other or by, 0, 100, 1, OTHER_PARENT)
+    )
     return signed(by, 0, 100, 1), second
 
 
@@ -191,20 +237,36 @@ def _unnamed(fork: int) -> Iterator[tuple[str, int, Pair]]:
         "a certificate with a bit turned": turned,
     }.items():
         yield name, 704, Pair(*pair, certificate=certificate)
-    yield "a voucher by a stranger", 704, Pair(
-        *pair, voucher=world.voucher(key, by=world.STRANGER, kid=kid)
+    yield (
+        "a voucher by a stranger",
+        704,
+        Pair(*pair, voucher=world.voucher(key, by=world.STRANGER, kid=kid)),
     )
 
 
 def _not_signed(fork: int) -> Iterator[tuple[str, int, Pair]]:
     honest, cheat = ACCUSED, world.device("cheat")
-    yield "the second by somebody else", 705, _by(honest, *_contradiction(fork, honest.signer, cheat.signer))
-    yield "the first by somebody else", 705, _by(honest, *_contradiction(fork, cheat.signer, honest.signer))
-    yield "both by somebody else", 705, _by(honest, *_contradiction(fork, cheat.signer))
-    yield "another holder's voucher", 705, Pair(
-        *_contradiction(fork, cheat.signer), voucher=world.voucher(honest.key)
+    yield (
+        "the second by somebody else",
+        705,
+        _by(honest, *_contradiction(fork, honest.signer, cheat.signer)),
     )
-    yield "both by a key of another algorithm", 705, _by(honest, *_contradiction(fork, HARDWARE.signer))
+    yield (
+        "the first by somebody else",
+        705,
+        _by(honest, *_contradiction(fork, cheat.signer, honest.signer)),
+    )
+    yield "both by somebody else", 705, _by(honest, *_contradiction(fork, cheat.signer))
+    yield (
+        "another holder's voucher",
+        705,
+        Pair(*_contradiction(fork, cheat.signer), voucher=world.voucher(honest.key)),
+    )
+    yield (
+        "both by a key of another algorithm",
+        705,
+        _by(honest, *_contradiction(fork, HARDWARE.signer)),
+    )
     first, second = _contradiction(fork, honest.signer)
     turned = Signed(second.body, second.envelope[:-1] + bytes([second.envelope[-1] ^ 1]))
     yield "the second with a bit turned", 705, _by(honest, first, turned)
@@ -235,10 +297,18 @@ def _bad_bytes() -> Iterator[tuple[str, int, bytes]]:
     yield "a part twice", 102, b"\xa3\x01" + one + b"\x01" + two + b"\x03" + proof
     yield "parts out of order", 102, b"\xa3\x02" + two + b"\x01" + one + b"\x03" + proof
     yield "a part named by text", 102, b"\xa3\x61a" + whole[2:]
-    yield "the transfers in the other order", 102, b"\xa3\x01" + two + b"\x02" + one + b"\x03" + proof
+    yield (
+        "the transfers in the other order",
+        102,
+        b"\xa3\x01" + two + b"\x02" + one + b"\x03" + proof,
+    )
     yield "one transfer twice", 102, b"\xa3\x01" + one + b"\x02" + one + b"\x03" + proof
     again = one[:-64] + two[-64:]
-    yield "one transfer with two signatures", 102, b"\xa3\x01" + one + b"\x02" + again + b"\x03" + proof
+    yield (
+        "one transfer with two signatures",
+        102,
+        b"\xa3\x01" + one + b"\x02" + again + b"\x03" + proof,
+    )
     yield "a voucher as certificate", 102, b"\xa3\x01" + one + b"\x02" + two + b"\x03" + voucher
     yield "a certificate as voucher", 102, b"\xa3\x01" + one + b"\x02" + two + b"\x04" + proof
     yield "a receipt as transfer", 102, b"\xa3\x01" + one + b"\x02" + proof + b"\x03" + proof

@@ -7,6 +7,7 @@ from tests.conformance.generate import (
     envelopes,
     evidence,
     frames,
+    gossip,
     issuers,
     keys,
     malformed,
@@ -30,6 +31,7 @@ MAKERS: tuple[Callable[[], Vectors], ...] = (
     evidence.vectors,
     frames.vectors,
     frames.fountain_vectors,
+    gossip.vectors,
     sessions.vectors,
     settlements.vectors,
 )

@@ -12,8 +12,8 @@ _TEXTS = (b"", b"\x00", b"AB", b"Hello!!", b"base-45", b"ietf!", b"\xff", b"\xff
 
 def vectors() -> Vectors:
     out = Vectors("frames", "Frames, their texts, streams of them, and refusals")
-    for kind in range(1, 8):
-        out.add("frame", f"kind {kind}", data=pack(FrameKind(kind), b"body"))
+    for kind in FrameKind:
+        out.add("frame", f"kind {int(kind)}", data=pack(kind, b"body"))
     out.add("frame", "an empty body", data=b"\x01\x02")
     out.add("frame", "as large as one may be", data=pack(FrameKind.PAYMENT, bytes(32_768)))
     wrong = {
@@ -23,6 +23,7 @@ def vectors() -> Vectors:
         "version 2": b"\x02\x01body",
         "version 255": b"\xff\x01body",
         "kind 0": b"\x01\x00body",
+        "kind 15": b"\x01\x0fbody",
         "kind 200": b"\x01\xc8body",
         "kind 255": b"\x01\xffbody",
         "a byte too large": b"\x01\x02" + bytes(32_769),
@@ -164,7 +165,9 @@ def fountain_vectors() -> Vectors:
 
 
 def _add_collections(out: Vectors, frames: dict[str, bytes]) -> None:
-    one, two = (Fountain(frames[name], characters_max=150) for name in ("of odd length", "of a payment"))
+    one, two = (
+        Fountain(frames[name], characters_max=150) for name in ("of odd length", "of a payment")
+    )
     first = [one.part(number).to_text() for number in range(1, 60)]
     other = [two.part(number).to_text() for number in range(1, 60)]
     count = one.count
@@ -223,6 +226,19 @@ def _add_collections(out: Vectors, frames: dict[str, bytes]) -> None:
         "a prefix in lower case": first[0].lower(),
     }
     out.add("parts", "wrong texts", texts=list(wrong.values()))
-    out.add("parts", "wrong texts among good ones", texts=[first[0], *wrong.values(), *first[1:count]])
+    out.add(
+        "parts", "wrong texts among good ones", texts=[first[0], *wrong.values(), *first[1:count]]
+    )
+    whole = to_text(frames["small"])
+    out.add("parts", "a whole frame among parts", texts=[first[0], whole, *first[1:count]])
+    out.add("parts", "a whole frame cut off", texts=[first[0], whole[:-1], whole + " ", whole])
+    # The example of the specification.
+    seen = {2: "LB8V1", 5: "$UB+1", 7: "L B10", 9: "0P3W1", 8: "KO0V1"}
+    example = [f"TALLY1/4-10-{number}-BFBC634ED96599F3:{data}" for number, data in seen.items()]
+    out.add("parts", "ten bytes in four pieces", texts=example)
     out.add("parts", "an untrue part", texts=[f"{head}:{untrue}", *first[1:count]])
-    out.add("parts", "an untrue part, then all again", texts=[f"{head}:{untrue}", *first[1:count], *first[:count]])
+    out.add(
+        "parts",
+        "an untrue part, then all again",
+        texts=[f"{head}:{untrue}", *first[1:count], *first[:count]],
+    )

@@ -96,6 +96,19 @@ def _forbidden_types() -> Iterator[tuple[str, bytes]]:
         yield f"tag {tag}", _head(6, info, tag) + b"\x01"
     yield "bignum of one", b"\xc2\x41\x01"
     yield "tag in an array", b"\x81\xc0\x61a"
+    yield from _simple_values_and_floats()
+    for major in range(8):
+        for info in (28, 29, 30):
+            yield f"major type {major} with reserved head {info}", _head(major, info) + bytes(4)
+        yield f"major type {major} without end", _head(major, 31) + b"\xff"
+    yield "byte string in chunks", b"\x5f\x41\x01\x41\x02\xff"
+    yield "text in chunks", b"\x7f\x61a\x61b\xff"
+    yield "array without length", b"\x9f\x01\x02\xff"
+    yield "map without length", b"\xbf\x01\x02\xff"
+    yield "break in an array", b"\x82\x01\xff"
+
+
+def _simple_values_and_floats() -> Iterator[tuple[str, bytes]]:
     for simple in range(24):
         yield f"simple value {simple}", _head(7, simple)
         yield f"simple value {simple} in an array", b"\x81" + _head(7, simple)
@@ -113,15 +126,6 @@ def _forbidden_types() -> Iterator[tuple[str, bytes]]:
         (27, 0x4340000000000000, "2^53 in eight bytes"),
     ):
         yield f"float {name}", _head(7, info, bits)
-    for major in range(8):
-        for info in (28, 29, 30):
-            yield f"major type {major} with reserved head {info}", _head(major, info) + bytes(4)
-        yield f"major type {major} without end", _head(major, 31) + b"\xff"
-    yield "byte string in chunks", b"\x5f\x41\x01\x41\x02\xff"
-    yield "text in chunks", b"\x7f\x61a\x61b\xff"
-    yield "array without length", b"\x9f\x01\x02\xff"
-    yield "map without length", b"\xbf\x01\x02\xff"
-    yield "break in an array", b"\x82\x01\xff"
 
 
 def _lengths_that_lie() -> Iterator[tuple[str, bytes]]:
@@ -147,7 +151,10 @@ def _lengths_that_lie() -> Iterator[tuple[str, bytes]]:
             yield f"{name} that claims {claimed}", _head(major, info, claimed) + bytes(8)
         for info, width in _WIDTHS.items():
             for have in range(width):
-                yield f"{name} whose head of {width} has {have}", _head(major, info)[:1] + bytes(have)
+                yield (
+                    f"{name} whose head of {width} has {have}",
+                    _head(major, info)[:1] + bytes(have),
+                )
     yield "inner byte string longer than the outer array", b"\x82\x44\x01\x02\x01"
     yield "map that claims one pair more", b"\xa2\x01\x02"
     yield "map with a key and no value", b"\xa1\x01"

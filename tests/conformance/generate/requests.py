@@ -18,7 +18,7 @@ def vectors() -> Vectors:
     out = Vectors("requests", "Payment requests and whether to answer them")
     trusted = out.share("key set", world.TRUSTED.envelope.hex())
     opened = out.share("key set without currencies", world.OPEN_TRUSTED.envelope.hex())
-    usual = {"key_set": trusted, "now": NOW, "floor": 0, "revoked": []}
+    usual: dict[str, Any] = {"key_set": trusted, "now": NOW, "floor": 0, "revoked": []}
     for name, request, changes in _good():
         out.add("request", name, request=request.envelope, **(usual | changes))
     out.add(
@@ -48,17 +48,25 @@ def _good() -> Iterator[Judged]:
     yield "by a shop", usual, {}
     yield "by hardware", world.request(TILL), {}
     yield "by somebody without a name", world.request(world.device("lena")), {}
-    yield "with a memo and transports", world.request(SHOP, memo="bread", transports=("ble:1", "qr")), {}
+    yield (
+        "with a memo and transports",
+        world.request(SHOP, memo="bread", transports=("ble:1", "qr")),
+        {},
+    )
     yield "for any amount", world.request(SHOP, amount=0), {}
     yield "in its last second and the slack", usual, {"now": usual.body.expires_at + SLACK}
     yield "for seven days and the slack", world.request(SHOP, expires_at=NOW + WEEK + SLACK), {}
     first, last = SHOP.certificate.body.valid_from, SHOP.certificate.body.valid_to
-    yield "in the certificate's last second and the slack", world.request(
-        SHOP, expires_at=last + SLACK
-    ), {"now": last + SLACK}
-    yield "in the certificate's first second and the slack", world.request(
-        SHOP, expires_at=first
-    ), {"now": first - SLACK}
+    yield (
+        "in the certificate's last second and the slack",
+        world.request(SHOP, expires_at=last + SLACK),
+        {"now": last + SLACK},
+    )
+    yield (
+        "in the certificate's first second and the slack",
+        world.request(SHOP, expires_at=first),
+        {"now": first - SLACK},
+    )
     yield "by a clock that is behind the floor", usual, {"now": NOW - YEAR_AGO, "floor": NOW}
     other = [world.entropy("id", number).hex() for number in range(3)]
     yield "with others revoked", usual, {"revoked": [*other, other[0][:16]]}
@@ -97,9 +105,7 @@ def _of_others() -> Iterator[Judged]:
 
 def _not_issued() -> Iterator[Judged]:
     for name, certificate in {
-        "by a stranger": world.certificate(
-            SHOP.key, by=world.STRANGER, kid=ISSUING.public_key.kid
-        ),
+        "by a stranger": world.certificate(SHOP.key, by=world.STRANGER, kid=ISSUING.public_key.kid),
         "by an unknown key": world.certificate(SHOP.key, by=world.STRANGER),
         "by a settling key": world.certificate(SHOP.key, by=world.SETTLING),
         "by the root": world.certificate(SHOP.key, by=world.ROOT),
@@ -130,12 +136,16 @@ def _not_signed() -> Iterator[Judged]:
 
 def _certificate_not_current() -> Iterator[Judged]:
     first, last = SHOP.certificate.body.valid_from, SHOP.certificate.body.valid_to
-    yield "a second after the certificate and the slack", world.request(
-        SHOP, expires_at=last + 300
-    ), {"now": last + SLACK + 1}
-    yield "a second before the certificate and the slack", world.request(
-        SHOP, expires_at=first
-    ), {"now": first - SLACK - 1}
+    yield (
+        "a second after the certificate and the slack",
+        world.request(SHOP, expires_at=last + 300),
+        {"now": last + SLACK + 1},
+    )
+    yield (
+        "a second before the certificate and the slack",
+        world.request(SHOP, expires_at=first),
+        {"now": first - SLACK - 1},
+    )
     yield "the floor is after the certificate", world.request(SHOP), {"floor": last + SLACK + 1}
     long_ago = world.certificate(SHOP.key, valid_from=NOW - 60 * DAY, valid_to=NOW - 46 * DAY)
     yield "a certificate of long ago", _holding(SHOP, long_ago.envelope), {}
@@ -145,9 +155,11 @@ def _not_current() -> Iterator[Judged]:
     request = world.request(SHOP)
     yield "a second after it and the slack", request, {"now": request.body.expires_at + SLACK + 1}
     yield "the floor is after it", request, {"floor": request.body.expires_at + SLACK + 1}
-    yield "a second more than seven days and the slack", world.request(
-        SHOP, expires_at=NOW + WEEK + SLACK + 1
-    ), {}
+    yield (
+        "a second more than seven days and the slack",
+        world.request(SHOP, expires_at=NOW + WEEK + SLACK + 1),
+        {},
+    )
     yield "until the end of time", world.request(SHOP, expires_at=2**53 - 1), {}
     yield "expired at the beginning of time", world.request(SHOP, expires_at=0), {}
 
@@ -160,9 +172,11 @@ def _revoked() -> Iterator[Judged]:
         yield name, world.request(SHOP), {"revoked": [identity.hex()]}
         yield f"the prefix of {name}", world.request(SHOP), {"revoked": [identity[:8].hex()]}
         among = [world.entropy("id", number, size=8).hex() for number in range(5)]
-        yield f"{name} among others", world.request(SHOP), {
-            "revoked": sorted([*among, identity[:8].hex()])
-        }
+        yield (
+            f"{name} among others",
+            world.request(SHOP),
+            {"revoked": sorted([*among, identity[:8].hex()])},
+        )
 
 
 def _other_currency() -> Iterator[Judged]:

@@ -25,7 +25,9 @@ class Meeting:
         payer = Initiator(
             prologue=self.request_id, remote_static=self.session_key, ephemeral=self.payer_ephemeral
         )
-        payee = Responder(prologue=self.request_id, static=self.secret, ephemeral=self.payee_ephemeral)
+        payee = Responder(
+            prologue=self.request_id, static=self.secret, ephemeral=self.payee_ephemeral
+        )
         self.first = payer.write_message()
         payee.read_message(self.first)
         self.second = payee.write_message()
@@ -82,8 +84,16 @@ def _add_good(out: Vectors, number: int) -> None:
     heard = [entropy("heard", number, size, size=size) for size in sizes]
     to_payee = [meeting.payer_channel.sending.encrypt(each) for each in said]
     to_payer = [meeting.payee_channel.sending.encrypt(each) for each in heard]
-    payer = [step for one, other in zip(said, to_payer, strict=True) for step in (_seal(one), _open(other))]
-    payee = [step for one, other in zip(heard, to_payee, strict=True) for step in (_seal(one), _open(other))]
+    payer = [
+        step
+        for one, other in zip(said, to_payer, strict=True)
+        for step in (_seal(one), _open(other))
+    ]
+    payee = [
+        step
+        for one, other in zip(heard, to_payee, strict=True)
+        for step in (_seal(one), _open(other))
+    ]
     out.add("session", f"payer {number}", **meeting.payer(payer))
     out.add("session", f"payee {number}", **meeting.payee(payee))
 

@@ -120,7 +120,9 @@ class Device:
         return entropy("session", self.name)
 
 
-def certificate(key: PublicKey, *, by: Signer = ISSUING, **changes: Any) -> Signed[DeviceCertificate]:
+def certificate(
+    key: PublicKey, *, by: Signer = ISSUING, **changes: Any
+) -> Signed[DeviceCertificate]:
     body = DeviceCertificate(
         kid=by.public_key.kid,
         device_key=key,
@@ -140,7 +142,9 @@ def device(name: str, *, hardware: bool = False, by: Signer = ISSUING, **changes
     return Device(name, signer, certificate(signer.public_key, by=by, **changes))
 
 
-def voucher(holder: PublicKey, *, by: Signer = ISSUING, serial: object = 0, **changes: Any) -> Signed[Voucher]:
+def voucher(
+    holder: PublicKey, *, by: Signer = ISSUING, serial: object = 0, **changes: Any
+) -> Signed[Voucher]:
     body = Voucher(
         kid=by.public_key.kid,
         serial=entropy("serial", serial, size=16),
@@ -155,7 +159,9 @@ def voucher(holder: PublicKey, *, by: Signer = ISSUING, serial: object = 0, **ch
     return seal(replace(body, **changes), by)
 
 
-def request(payee: Device, *, by: Signer | None = None, nonce: object = 0, **changes: Any) -> Signed[PaymentRequest]:
+def request(
+    payee: Device, *, by: Signer | None = None, nonce: object = 0, **changes: Any
+) -> Signed[PaymentRequest]:
     body = PaymentRequest(
         nonce=entropy("nonce", payee.name, nonce, size=16),
         payee=payee.key,
@@ -190,15 +196,15 @@ def extend(
     payee: PublicKey,
     *,
     signed_by: Signer | None = None,
-    proof: Signed[DeviceCertificate] | None | str = "own",
+    proof: Signed[DeviceCertificate] | str | None = "own",
     **changes: Any,
 ) -> Chain:
-    """One more hop: all of the chain's units, by default as a payment with the signer's certificate.
+    """One more hop: all units, by default as a payment with the signer's certificate.
 
     `proof` is the certificate to show, None for none.
     """
     number = 10 + len(chain.hops)
-    fields = {
+    fields: dict[str, Any] = {
         "parent": chain.tip_id,
         "lo": chain.lo,
         "hi": chain.hi,
@@ -212,18 +218,20 @@ def extend(
 
 
 def claim(chain: Chain, by: Device, *, to: Signer = SETTLING, **changes: Any) -> Chain:
-    fields = {"kind": TransferKind.CLAIM, "request_id": NO_REQUEST}
+    fields: dict[str, Any] = {"kind": TransferKind.CLAIM, "request_id": NO_REQUEST}
     return extend(chain, by, to.public_key, **(fields | changes))
 
 
 def give_back(chain: Chain, by: Device, **changes: Any) -> Chain:
     paid = chain.hops[-1].transfer.body
     giver = changes.pop("payee", chain.links[-1].signer)
-    fields = {"kind": TransferKind.RETURN, "request_id": paid.request_id}
+    fields: dict[str, Any] = {"kind": TransferKind.RETURN, "request_id": paid.request_id}
     return extend(chain, by, giver, **(fields | changes))
 
 
-def receipt(payment: Payment, asked: Signed[PaymentRequest], by: Signer, **changes: Any) -> Signed[Receipt]:
+def receipt(
+    payment: Payment, asked: Signed[PaymentRequest], by: Signer, **changes: Any
+) -> Signed[Receipt]:
     body = Receipt(payment.transfer_ids, asked.body.request_id, payment.amount, NOW)
     return seal(replace(body, **changes), by)
 
@@ -240,4 +248,6 @@ def changed(payload: bytes, changes: Mapping[int, cbor.Value | None]) -> bytes:
     fields = cbor.decode(payload, bytes_max=1 << 20)
     assert isinstance(fields, dict)
     fields |= {key: value for key, value in changes.items() if value is not None}
-    return cbor.encode({key: value for key, value in fields.items() if changes.get(key, 0) is not None})
+    return cbor.encode(
+        {key: value for key, value in fields.items() if changes.get(key, 0) is not None}
+    )

@@ -7,7 +7,7 @@ import pytest
 from server.identity import suspend_device
 from server.kit.schema import from_base64url, to_base64url
 from server.kit.unit_of_work import UnitOfWork
-from tests.factories.identity import Device, Person, signer
+from tests.factories.identity import Device, Person, p256_signer, signer
 from tests.fakes.clock import ManualClock
 
 
@@ -33,6 +33,22 @@ async def test_enrolling_binds_the_session_and_ends_the_tokens_it_had(ada: Perso
     assert "added to your account" in (await ada.messages())[-1].text
     assert (await before.refresh()).json()["code"] == "proof_invalid"
     assert (await device.refresh(before.tokens["refresh_token"])).status_code == 401
+
+
+async def test_a_device_whose_hardware_has_p256_only_is_enrolled_like_any_other(
+    ada: Person,
+) -> None:
+    device = await ada.join()
+    assert (await device.enrol(p256_signer())).status_code == 201
+    assert (await device.call("GET", "/v1/me")).status_code == 200
+    (item,) = (await device.call("GET", "/v1/devices")).json()["items"]
+    assert item["key_id"] == to_base64url(p256_signer().public_key.id)
+    assert (await device.refresh()).status_code == 200
+    assert (await device.call("GET", "/v1/me")).status_code == 200
+    device.key = p256_signer(2)
+    assert (await device.call("GET", "/v1/me")).json()["code"] == "proof_invalid"
+    device.key = signer()
+    assert (await device.call("GET", "/v1/me")).json()["code"] == "proof_invalid"
 
 
 async def test_a_challenge_is_good_once_for_five_minutes_and_in_its_own_session(

@@ -38,6 +38,7 @@ class Wallet:
     """An enrolled device that signs transfers by hand, also ones that no wallet would."""
 
     device: Device
+    name: str = ""
     cursor: int = 0
     sequence: int = 0
     certificate: Signed[DeviceCertificate] | None = None
@@ -148,7 +149,7 @@ def make_wallet(
         person = Person(
             client, clock, deliver, name, f"+9053212345{joined:02d}", f"{name}@example.com"
         )
-        wallet = Wallet(await person.device(joined))
+        wallet = Wallet(await person.device(joined), name)
         await wallet.sync()
         return wallet
 

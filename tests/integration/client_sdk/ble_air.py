@@ -1,7 +1,6 @@
 """Bluetooth without a radio: virtual controllers, and connections that break on purpose."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -13,9 +12,9 @@ from bumble.transport.common import AsyncPipeSink, Transport
 
 from client_sdk.transports.ble import dial
 from client_sdk.transports.ble.adapters import Central, Connection, Peripheral
-from client_sdk.transports.ble.bumble_host import BumbleCentral, BumblePeripheral
+from client_sdk.transports.ble.bumble_central import BumbleCentral
+from client_sdk.transports.ble.bumble_peripheral import BumblePeripheral
 from client_sdk.transports.ble.bumble_radio import MTU_MAX
-from client_sdk.transports.ble.listener import BleListener
 from client_sdk.transports.carriers import Dial
 
 Loses = Callable[[bytes], bool]
@@ -145,12 +144,3 @@ class RoughPeripheral:
 def by(central: Central) -> dict[str, Dial]:
     """Carriers by scheme, as `Wallet.deliver` takes them: Bluetooth by this central."""
     return {"ble": partial(dial, adapter=central)}
-
-
-@asynccontextmanager
-async def advertising(peripheral: Peripheral) -> AsyncIterator[BleListener]:
-    listener = await BleListener.open(peripheral)
-    try:
-        yield listener
-    finally:
-        await listener.close()

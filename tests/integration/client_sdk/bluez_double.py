@@ -64,7 +64,7 @@ class BlueZDouble:
     async def stop(self) -> None:
         await asyncio.gather(*self._running)
         self._bus.disconnect()
-        await self._bus.wait_for_disconnect()
+        await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
     def _called(self, message: Message) -> Message | bool:
         if message.message_type is not MessageType.METHOD_CALL:
@@ -140,7 +140,7 @@ class BlueZDouble:
             for one in await client.discover_characteristics((), service):
                 char = f"{below}/char{one.handle:04x}"
                 self._characteristics[char] = one
-                flags = [flag.name.lower().replace("_", "-") for flag in one.properties]
+                flags = [str(flag.name).lower().replace("_", "-") for flag in one.properties]
                 self._added(
                     char,
                     {

@@ -11,20 +11,14 @@ from client_sdk.core import State
 from client_sdk.errors import LinkClosed
 from client_sdk.testing import Issuer, SeededEntropy, new_wallet
 from client_sdk.transports.ble import wire
-from client_sdk.transports.ble.listener import BleListener
+from client_sdk.transports.ble.listener import BleListener, advertising
 from client_sdk.transports.ble.naming import service_uuid, split_address
 from client_sdk.transports.carriers import connect
 from client_sdk.transports.session import SecureLink
 from client_sdk.wallet import Wallet
 from offline_protocol.constants import FRAME_BYTES_MAX
 from offline_protocol.handshake import session_public_key
-from tests.integration.client_sdk.ble_air import (
-    Air,
-    RoughCentral,
-    RoughPeripheral,
-    advertising,
-    by,
-)
+from tests.integration.client_sdk.ble_air import Air, RoughCentral, RoughPeripheral, by
 
 SECRET = bytes(range(32))
 REQUEST = b"sixteen byte id!"

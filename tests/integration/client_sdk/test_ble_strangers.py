@@ -13,12 +13,13 @@ from bumble.gatt_client import CharacteristicProxy
 from client_sdk.core import State
 from client_sdk.errors import LinkClosed
 from client_sdk.testing import Issuer, new_wallet
-from client_sdk.transports.ble import bumble_host, fragments
-from client_sdk.transports.ble.bumble_host import BumbleCentral
+from client_sdk.transports.ble import bumble_central, fragments
+from client_sdk.transports.ble.bumble_central import BumbleCentral
 from client_sdk.transports.ble.bumble_radio import start_device
+from client_sdk.transports.ble.listener import advertising
 from client_sdk.transports.ble.naming import TO_PAYEE, TO_PAYER, service_uuid, split_address
 from client_sdk.transports.session import WrongPeer
-from tests.integration.client_sdk.ble_air import Air, Rough, RoughCentral, advertising, by
+from tests.integration.client_sdk.ble_air import Air, Rough, RoughCentral, by
 from tests.integration.client_sdk.test_ble import REQUEST, SECRET, Echo, echo, two_wallets
 
 OTHER_SECRET = bytes(range(1, 33))
@@ -265,7 +266,7 @@ async def test_a_second_payer_of_one_request_gets_the_money_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Both connect to one advertisement; the controller of one believes that it has succeeded.
-    monkeypatch.setattr(bumble_host, "PREPARE_SECONDS", 1.0)
+    monkeypatch.setattr(bumble_central, "PREPARE_SECONDS", 1.0)
     air, issuer = Air(), Issuer()
     payee = await new_wallet(issuer, "payee")
     payers = [await new_wallet(issuer, name, 900) for name in ("payer", "another")]

@@ -14,8 +14,9 @@ from client_sdk.errors import LinkClosed
 from client_sdk.testing import Issuer, new_wallet
 from client_sdk.transports.ble.adapters import NoBluetooth, open_central
 from client_sdk.transports.ble.bumble_radio import start_device
+from client_sdk.transports.ble.listener import advertising
 from client_sdk.transports.ble.naming import service_uuid
-from tests.integration.client_sdk.ble_air import Air, RoughCentral, advertising, by
+from tests.integration.client_sdk.ble_air import Air, RoughCentral, by
 from tests.integration.client_sdk.bluez_double import BlueZDouble
 from tests.integration.client_sdk.test_ble import Echo
 

@@ -23,7 +23,7 @@ def no_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
     for name in ("bumble", "bleak"):
         monkeypatch.setitem(sys.modules, name, None)
-    for name in ("bumble_host", "bumble_radio", "bleak_host"):
+    for name in ("bumble_central", "bumble_peripheral", "bumble_radio", "bleak_central"):
         monkeypatch.delitem(sys.modules, f"client_sdk.transports.ble.{name}", raising=False)
 
 

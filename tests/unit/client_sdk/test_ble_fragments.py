@@ -150,6 +150,7 @@ def test_the_service_is_a_hash_of_the_token_in_the_form_of_a_uuid() -> None:
     assert found == uuid.UUID(bytes=bytes(digest))
     assert (found.version, found.variant) == (8, uuid.RFC_4122)
     assert TOKEN not in found.bytes
+    assert str(found) == "b5fd0990-1f6d-8694-a433-36198f89a14a"
 
 
 @given(st.binary(min_size=8, max_size=8), st.binary(min_size=8, max_size=8))
@@ -161,3 +162,4 @@ def test_a_lock_follows_from_its_key_and_not_the_other_way_round() -> None:
     lock = lock_of(TOKEN)
     assert lock == hashlib.sha256(b"tallystick/1/ble/resume" + TOKEN).digest()[:8]
     assert lock_of(lock) != TOKEN
+    assert lock.hex() == "ed09428fe9d58e88"

@@ -79,7 +79,7 @@ def test_device_keys_follow_from_their_handles() -> None:
 
 
 def test_each_error_about_keys_has_a_code_and_is_nobody_elses_business() -> None:
-    named = [errors.KeysError, *errors.KeysError.__subclasses__()]
+    named: list[type[errors.KeysError]] = [errors.KeysError, *errors.KeysError.__subclasses__()]
     assert len({kind.code for kind in named}) == len(named) == 7
     # What goes wrong here is never sent to the other side as a refusal: see `flows.meeting`.
     assert issubclass(errors.KeysError, StoreError)

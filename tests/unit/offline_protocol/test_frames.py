@@ -61,7 +61,7 @@ def test_the_largest_payment_still_fits_a_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    "frame", [b"", b"\x01", b"\x00\x01", b"\x02\x01x", b"\x01\x00", b"\x01\x08", bytes(40_000)]
+    "frame", [b"", b"\x01", b"\x00\x01", b"\x02\x01x", b"\x01\x00", b"\x01\x0f", bytes(40_000)]
 )
 def test_bytes_that_are_no_frame_are_refused(frame: bytes) -> None:
     with pytest.raises(MalformedFrame):

@@ -9,7 +9,12 @@ function isMalformed(error: unknown): boolean {
 }
 
 test("map keys are written in the order of their bytes, however they were put in", () => {
-  const map = new Map<number, Value>([[-24, 1], [23, 2], [-1, 3], [1, 4]]);
+  const map = new Map<number, Value>([
+    [-24, 1],
+    [23, 2],
+    [-1, 3],
+    [1, 4],
+  ]);
   assert.equal(toHex(encodeCbor(map)), "a401041702200337" + "01");
 });
 
@@ -54,17 +59,26 @@ interface Example {
 const EXAMPLES = ["cbor-rfc8949-appendix-a", "appendix_a.json"];
 // Map keys that are no small integers, types and numbers that the profile leaves out.
 const IN_PROFILE = new Set([
-  ..."00 01 0a 17 1818 1819 1864 1903e8 1a000f4240 1b000000e8d4a51000 40 4401020304 60 6161 6449455446".split(" "),
+  ..."00 01 0a 17 1818 1819 1864 1903e8 1a000f4240 1b000000e8d4a51000 40 4401020304 60 6161 6449455446".split(
+    " ",
+  ),
   ..."62225c 62c3bc 63e6b0b4 64f0908591 80 83010203 8301820203820405 a0 a201020304".split(" "),
   "98190102030405060708090a0b0c0d0e0f101112131415161718181819",
 ]);
 
-test("of the examples of RFC 8949 those of the profile are read, and no other", { skip: missing(...EXAMPLES) }, () => {
-  const examples = published(...EXAMPLES) as Example[];
-  for (const { hex } of examples) {
-    if (IN_PROFILE.has(hex)) assert.equal(toHex(encodeCbor(decodeCbor(fromHex(hex)))), hex);
-    else assert.throws(() => decodeCbor(fromHex(hex)), isMalformed, hex);
-  }
-  const seen = new Set(examples.map(({ hex }) => hex));
-  assert.deepEqual([...IN_PROFILE].filter((hex) => !seen.has(hex)), []);
-});
+test(
+  "of the examples of RFC 8949 those of the profile are read, and no other",
+  { skip: missing(...EXAMPLES) },
+  () => {
+    const examples = published(...EXAMPLES) as Example[];
+    for (const { hex } of examples) {
+      if (IN_PROFILE.has(hex)) assert.equal(toHex(encodeCbor(decodeCbor(fromHex(hex)))), hex);
+      else assert.throws(() => decodeCbor(fromHex(hex)), isMalformed, hex);
+    }
+    const seen = new Set(examples.map(({ hex }) => hex));
+    assert.deepEqual(
+      [...IN_PROFILE].filter((hex) => !seen.has(hex)),
+      [],
+    );
+  },
+);

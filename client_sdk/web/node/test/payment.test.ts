@@ -137,10 +137,27 @@ function issue(holder: PublicKey) {
   );
 }
 
-function transfer(by: Signer, parent: Uint8Array, lo: number, hi: number, request: Uint8Array, sequence: number) {
+function transfer(
+  by: Signer,
+  parent: Uint8Array,
+  lo: number,
+  hi: number,
+  request: Uint8Array,
+  sequence: number,
+) {
   return seal(
     TRANSFER,
-    { type: 5, parent, lo, hi, payee: shop.publicKey, requestId: request, sequence, time: NOW, kind: undefined },
+    {
+      type: 5,
+      parent,
+      lo,
+      hi,
+      payee: shop.publicKey,
+      requestId: request,
+      sequence,
+      time: NOW,
+      kind: undefined,
+    },
     by,
   );
 }

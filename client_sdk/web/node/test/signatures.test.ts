@@ -29,19 +29,23 @@ const REFUSED_BY_LIBSODIUM = new Set([
 
 const EDGE_CASES = ["cctv-ed25519", "ed25519vectors.json"];
 
-test("of the edge cases of Ed25519 those are accepted that libsodium accepts", { skip: missing(...EDGE_CASES) }, () => {
-  const cases = published(...EDGE_CASES) as EdgeCase[];
-  const accepted = cases.filter(({ key, sig, msg }) =>
-    verifyEd25519(fromHex(key), text.encode(msg), fromHex(sig)),
-  );
-  const expected = cases.filter(({ flags }) => !flags?.some((flag) => REFUSED_BY_LIBSODIUM.has(flag)));
-  assert.equal(cases.length, 914);
-  assert.equal(accepted.length, 43);
-  assert.deepEqual(
-    accepted.map(({ number }) => number),
-    expected.map(({ number }) => number),
-  );
-});
+test(
+  "of the edge cases of Ed25519 those are accepted that libsodium accepts",
+  { skip: missing(...EDGE_CASES) },
+  () => {
+    const cases = published(...EDGE_CASES) as EdgeCase[];
+    const accepted = cases.filter(({ key, sig, msg }) =>
+      verifyEd25519(fromHex(key), text.encode(msg), fromHex(sig)),
+    );
+    const expected = cases.filter(({ flags }) => !flags?.some((flag) => REFUSED_BY_LIBSODIUM.has(flag)));
+    assert.equal(cases.length, 914);
+    assert.equal(accepted.length, 43);
+    assert.deepEqual(
+      accepted.map(({ number }) => number),
+      expected.map(({ number }) => number),
+    );
+  },
+);
 
 interface Wycheproof {
   testGroups: {
@@ -75,22 +79,26 @@ async function withWebCrypto<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-test("the verdicts of Wycheproof on P-256 are ours, with WebCrypto and without", { skip: missing(...P256_FILE) }, async () => {
-  const { testGroups } = published(...P256_FILE) as Wycheproof;
-  let seen = 0;
-  for (const { publicKey, tests } of testGroups) {
-    const point = p256.Point.fromHex(publicKey.uncompressed!).toBytes(true);
-    for (const { tcId, msg, sig, result } of tests) {
-      const [message, signature] = [fromHex(msg), fromHex(sig)];
-      const wanted = result === "valid";
-      assert.equal(verifyEsp256Plainly(point, message, signature), wanted, `case ${tcId}, plainly`);
-      const good = await withWebCrypto(() => verifyEsp256(point, message, signature));
-      assert.equal(good, wanted, `case ${tcId}, with WebCrypto`);
-      seen += 1;
+test(
+  "the verdicts of Wycheproof on P-256 are ours, with WebCrypto and without",
+  { skip: missing(...P256_FILE) },
+  async () => {
+    const { testGroups } = published(...P256_FILE) as Wycheproof;
+    let seen = 0;
+    for (const { publicKey, tests } of testGroups) {
+      const point = p256.Point.fromHex(publicKey.uncompressed!).toBytes(true);
+      for (const { tcId, msg, sig, result } of tests) {
+        const [message, signature] = [fromHex(msg), fromHex(sig)];
+        const wanted = result === "valid";
+        assert.equal(verifyEsp256Plainly(point, message, signature), wanted, `case ${tcId}, plainly`);
+        const good = await withWebCrypto(() => verifyEsp256(point, message, signature));
+        assert.equal(good, wanted, `case ${tcId}, with WebCrypto`);
+        seen += 1;
+      }
     }
-  }
-  assert.ok(seen > 200);
-});
+    assert.ok(seen > 200);
+  },
+);
 
 for (const [name, signer] of [
   ["Ed25519", new SoftwareSigner(fromHex("07".repeat(32)))],
@@ -111,7 +119,16 @@ for (const [name, signer] of [
 }
 
 test("a key of another length is malformed, one of small order is weak", () => {
-  assert.throws(() => PublicKey.decode(new Uint8Array(31)), (error) => error instanceof ProtocolError && error.number === 102);
-  assert.throws(() => PublicKey.decode(new Uint8Array(32)), (error) => error instanceof ProtocolError && error.number === 112);
-  assert.throws(() => PublicKey.decode(new Uint8Array(33)), (error) => error instanceof ProtocolError && error.number === 112);
+  assert.throws(
+    () => PublicKey.decode(new Uint8Array(31)),
+    (error) => error instanceof ProtocolError && error.number === 102,
+  );
+  assert.throws(
+    () => PublicKey.decode(new Uint8Array(32)),
+    (error) => error instanceof ProtocolError && error.number === 112,
+  );
+  assert.throws(
+    () => PublicKey.decode(new Uint8Array(33)),
+    (error) => error instanceof ProtocolError && error.number === 112,
+  );
 });

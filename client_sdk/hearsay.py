@@ -1,0 +1,200 @@
+"""What this wallet has seen signed away, and what others say they have seen.
+
+Seen are the transfers in payments that were received: signed, verified, with what names their
+signers. Heard are bare tags: they let this wallet ask and warn, and never decide.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from client_sdk.errors import StoreCorrupt
+from client_sdk.store.sealed import Value
+from client_sdk.store.sqlite import Row, Store, StoreTx
+from offline_protocol.certificates import DeviceCertificate
+from offline_protocol.chains import Chain, Payment
+from offline_protocol.cose import Signed, unseal
+from offline_protocol.gossip import TAG_PREFIX_BYTES, TAGS_MAX, Spend, Tag
+from offline_protocol.keys import PublicKey
+from offline_protocol.transfers import Transfer
+from offline_protocol.vouchers import Voucher
+
+DAY: Final = 86_400
+HEARD_DAYS: Final = 30
+"""Days for which a tag is remembered, and not taken as news when it comes again."""
+FORWARD_DAYS: Final = 3
+"""Days for which a tag is told on: so it dies out, though it has no date of its own."""
+SEEN_MAX: Final = 20_000
+HEARD_MAX: Final = 8_192
+OWN_TAGS_MAX: Final = 192
+"""Of the tags told in one meeting; the rest is for what others have seen."""
+
+_VOUCHER, _CERTIFICATE = 0, 1
+_SEEN_PARTS, _HEARD_PARTS = 6, 4
+_NEWS, _SAME = 0, 1
+_NUMBER_BYTES: Final = 8
+
+
+class Hearsay:
+    """The tables `seen` and `heard` of one wallet."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put_seen(self, tx: StoreTx, chain: Chain, owns: Callable[[PublicKey], bool]) -> None:
+        """Remember who signed what in a verified chain; this wallet's own signatures are known."""
+        day = chain.voucher.body.claim_by // DAY
+        for hop, link in zip(chain.hops, chain.links, strict=True):
+            if owns(link.signer):
+                continue
+            named, kind = (
+                (chain.voucher.envelope, _VOUCHER)
+                if hop.certificate is None
+                else (hop.certificate.envelope, _CERTIFICATE)
+            )
+            tag, body = Tag.of(hop.transfer.body), hop.transfer.body
+            value: Value = [tag.prefix, tag.lo, tag.hi, int(owns(body.payee)), kind, named]
+            tx.put("seen", hop.transfer.id, value, flag=day, link=tag.prefix)
+
+    # Telling.
+
+    def tags(self, today: int) -> list[Tag]:
+        """What to tell: what came with payments, then what was heard lately; newest first."""
+        rows = self._store.rows("seen", limit=OWN_TAGS_MAX, newest=True)
+        found = dict.fromkeys(_seen(row)[0] for row in rows)
+        for row in self._store.rows("heard", limit=TAGS_MAX, newest=True):
+            if row.flag > today - FORWARD_DAYS:
+                found.setdefault(_heard(row)[0])
+        return list(found)[:TAGS_MAX]
+
+    def spends(self, tag: Tag) -> list[Spend]:
+        """The signed transfers with this tag."""
+        return [
+            spend
+            for row in self._store.linked("seen", tag.prefix)
+            if _seen(row)[0] == tag and (spend := self._spend(row)) is not None
+        ]
+
+    # Hearing.
+
+    def hear(self, tx: StoreTx, tags: Iterable[Tag], today: int, *, most: int) -> int:
+        """Remember tags that are new here, at most so many; how many those were."""
+        taken = 0
+        for tag in tags:
+            name = self._name(tag)
+            if taken == most:
+                break
+            if self._store.get("heard", name) is None and not self._is_ours(tag):
+                self._put_heard(tx, name, tag, _NEWS, today)
+                taken += 1
+        if taken:
+            tx.keep_newest("heard", HEARD_MAX)
+        return taken
+
+    def wants(self, tags: Iterable[Tag]) -> list[Tag]:
+        """Those whose transfers would contradict what was seen here, the surest first.
+
+        The same interval as that of a transfer to this wallet is another transfer, unless our own
+        tag has come back. That of an earlier transfer may be the very same one: it is asked for
+        once.
+        """
+        ranked: list[tuple[int, Tag]] = []
+        for tag in tags:
+            ranks = [
+                _rank(tag, *_seen(row))
+                for row in self._store.linked("seen", tag.prefix)
+                if _seen(row)[0].overlaps(tag)
+            ]
+            if ranks and not (min(ranks) > 1 and self._is_same(tag)):
+                ranked.append((min(ranks), tag))
+        return [tag for _, tag in sorted(ranked, key=lambda each: each[0])]
+
+    def rivals(self, spend: Spend) -> list[Spend]:
+        """Other transfers seen here that sign some of the same units away."""
+        return [
+            seen
+            for row in self._store.linked("seen", spend.tag.prefix)
+            if _seen(row)[0].overlaps(spend.tag) and (seen := self._spend(row)) is not None
+        ]
+
+    def mark_same(self, tx: StoreTx, spend: Spend, today: int) -> None:
+        """Note that a tag is that of a transfer which is known here, if it is."""
+        if self._store.get("seen", spend.transfer.id) is not None:
+            self._put_heard(tx, self._name(spend.tag), spend.tag, _SAME, today)
+
+    def told_of(self, payment: Payment) -> bool:
+        """Whether somebody says that units of this payment were signed away in another way."""
+        for chain in payment.chains:
+            for link in chain.links:
+                tag = Tag.of(link.transfer.body)
+                last = link.transfer.id == chain.tip_id
+                for row in self._store.linked("heard", tag.prefix):
+                    heard, state = _heard(row)
+                    # An earlier owner may have told of the transfer that brought the value on.
+                    if heard.overlaps(tag) and state == _NEWS and (last or heard != tag):
+                        return True
+        return False
+
+    def prune(self, tx: StoreTx, today: int) -> None:
+        """Forget what is of no use any more, and what is more than a wallet keeps."""
+        tx.delete_below("seen", today)
+        tx.keep_newest("seen", SEEN_MAX)
+        tx.delete_below("heard", max(0, today - HEARD_DAYS))
+
+    def _name(self, tag: Tag) -> bytes:
+        numbers = (number.to_bytes(_NUMBER_BYTES, "big") for number in (tag.lo, tag.hi))
+        return self._store.name_of(b"heard" + tag.prefix + b"".join(numbers))
+
+    def _put_heard(self, tx: StoreTx, name: bytes, tag: Tag, state: int, today: int) -> None:
+        value: Value = [tag.prefix, tag.lo, tag.hi, state]
+        tx.put("heard", name, value, flag=today, link=tag.prefix)
+
+    def _is_same(self, tag: Tag) -> bool:
+        value = self._store.get("heard", self._name(tag))
+        return isinstance(value, list) and len(value) == _HEARD_PARTS and value[3] == _SAME
+
+    def _is_ours(self, tag: Tag) -> bool:
+        """Whether it is the tag of a transfer to this wallet, perhaps come back to it."""
+        return any(_seen(row) == (tag, True) for row in self._store.linked("seen", tag.prefix))
+
+    def _spend(self, row: Row) -> Spend | None:
+        record = self._store.get("record", row.key)
+        if not isinstance(record, list) or not isinstance(record[-1], bytes):
+            return None
+        value = row.payload
+        assert isinstance(value, list), "looked at by `_seen`"
+        kind, envelope = value[4:]
+        if not isinstance(envelope, bytes):
+            raise StoreCorrupt("A row of transfers that were seen holds something else.")
+        named: Signed[DeviceCertificate] | Signed[Voucher] = (
+            unseal(DeviceCertificate, envelope)
+            if kind == _CERTIFICATE
+            else unseal(Voucher, envelope)
+        )
+        return Spend(unseal(Transfer, record[-1]), named)
+
+
+def _rank(tag: Tag, seen: Tag, mine: bool) -> int:  # noqa: FBT001 -- one of a pair from a row
+    if seen != tag:
+        return 0
+    return 1 if mine else 2
+
+
+def _seen(row: Row) -> tuple[Tag, bool]:
+    value = row.payload
+    if not isinstance(value, list) or len(value) != _SEEN_PARTS:
+        raise StoreCorrupt("A row of transfers that were seen holds something else.")
+    return _tag(value), value[3] == 1
+
+
+def _heard(row: Row) -> tuple[Tag, int]:
+    value = row.payload
+    if not isinstance(value, list) or len(value) != _HEARD_PARTS:
+        raise StoreCorrupt("A row of tags holds something else.")
+    return _tag(value), _SAME if value[3] == _SAME else _NEWS
+
+
+def _tag(value: Sequence[Value]) -> Tag:
+    prefix, lo, hi = value[:3]
+    if isinstance(prefix, bytes) and isinstance(lo, int) and isinstance(hi, int):
+        return Tag(prefix[:TAG_PREFIX_BYTES], lo, hi)
+    raise StoreCorrupt("A row of tags holds something else.")
