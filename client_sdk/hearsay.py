@@ -28,9 +28,12 @@ HEARD_MAX: Final = 8_192
 OWN_TAGS_MAX: Final = 192
 """Of the tags told in one meeting; the rest is for what others have seen."""
 
+RIVALS_MAX: Final = 4
+"""Transfers that one record of a peer is compared with."""
+
 _VOUCHER, _CERTIFICATE = 0, 1
-_SEEN_PARTS, _HEARD_PARTS = 6, 4
-_NEWS, _SAME = 0, 1
+_SEEN_PARTS, _HEARD_PARTS = 6, 5
+_NEWS, _SAME, _ASKED = 0, 1, 2
 _NUMBER_BYTES: Final = 8
 
 
@@ -57,13 +60,17 @@ class Hearsay:
 
     # Telling.
 
-    def tags(self, today: int) -> list[Tag]:
-        """What to tell: what came with payments, then what was heard lately; newest first."""
+    def tags(self, peer: bytes, today: int) -> list[Tag]:
+        """What to tell a peer: what came with payments, then what others told lately.
+
+        Both newest first.
+        """
         rows = self._store.rows("seen", limit=OWN_TAGS_MAX, newest=True)
         found = dict.fromkeys(_seen(row)[0] for row in rows)
         for row in self._store.rows("heard", limit=TAGS_MAX, newest=True):
-            if row.flag > today - FORWARD_DAYS:
-                found.setdefault(_heard(row)[0])
+            tag, state, teller = _heard(row)
+            if row.flag > today - FORWARD_DAYS and state == _NEWS and teller != peer:
+                found.setdefault(tag)
         return list(found)[:TAGS_MAX]
 
     def spends(self, tag: Tag) -> list[Spend]:
@@ -76,50 +83,66 @@ class Hearsay:
 
     # Hearing.
 
-    def hear(self, tx: StoreTx, tags: Iterable[Tag], today: int, *, most: int) -> int:
-        """Remember tags that are new here, at most so many; how many those were."""
-        taken = 0
+    def hear(self, tx: StoreTx, tags: Iterable[Tag], peer: bytes, today: int, *, most: int) -> int:
+        """Remember a peer's tags that are new here, at most so many; how many those were."""
+        tags, taken = list(tags), 0
+        seen = self._seen_under(tags)
         for tag in tags:
             name = self._name(tag)
             if taken == most:
                 break
-            if self._store.get("heard", name) is None and not self._is_ours(tag):
-                self._put_heard(tx, name, tag, _NEWS, today)
+            ours = (tag, True) in seen[tag.prefix]  # perhaps it has come back to us
+            if not ours and self._store.get("heard", name) is None:
+                self._put_heard(tx, name, tag, (_NEWS, peer), today)
                 taken += 1
-        if taken:
-            tx.keep_newest("heard", HEARD_MAX)
+        tx.keep_newest("heard", HEARD_MAX)
         return taken
 
-    def wants(self, tags: Iterable[Tag]) -> list[Tag]:
+    def wants(self, tags: Iterable[Tag], peer: bytes, today: int) -> list[Tag]:
         """Those whose transfers would contradict what was seen here, the surest first.
 
-        The same interval as that of a transfer to this wallet is another transfer, unless our own
-        tag has come back. That of an earlier transfer may be the very same one: it is asked for
-        once.
+        Where the interval is the same, the transfer may be the same too: that of a transfer to this
+        wallet if our own tag has come back, that of an earlier one if the value came from the peer
+        or goes there. A peer that has shown this is not asked again, and one that has no answer not
+        on the same day.
         """
-        ranked: list[tuple[int, Tag]] = []
+        tags, ranked = list(tags), list[tuple[int, Tag]]()
+        seen = self._seen_under(tags)
         for tag in tags:
             ranks = [
-                _rank(tag, *_seen(row))
-                for row in self._store.linked("seen", tag.prefix)
-                if _seen(row)[0].overlaps(tag)
+                _rank(tag, other, mine) for other, mine in seen[tag.prefix] if other.overlaps(tag)
             ]
-            if ranks and not (min(ranks) > 1 and self._is_same(tag)):
+            if ranks and (min(ranks) == 0 or not self._is_answered(tag, peer, today)):
                 ranked.append((min(ranks), tag))
         return [tag for _, tag in sorted(ranked, key=lambda each: each[0])]
 
     def rivals(self, spend: Spend) -> list[Spend]:
-        """Other transfers seen here that sign some of the same units away."""
-        return [
-            seen
-            for row in self._store.linked("seen", spend.tag.prefix)
-            if _seen(row)[0].overlaps(spend.tag) and (seen := self._spend(row)) is not None
-        ]
+        """Other transfers of the same parent seen here that sign some of the same units away.
 
-    def mark_same(self, tx: StoreTx, spend: Spend, today: int) -> None:
-        """Note that a tag is that of a transfer which is known here, if it is."""
-        if self._store.get("seen", spend.transfer.id) is not None:
-            self._put_heard(tx, self._name(spend.tag), spend.tag, _SAME, today)
+        A few of them: if the spend is what it says, the first makes a proof.
+        """
+        found: list[Spend] = []
+        for row in self._store.linked("seen", spend.tag.prefix):
+            seen = self._spend(row) if _seen(row)[0].overlaps(spend.tag) else None
+            if seen is None or seen.transfer.id == spend.transfer.id:
+                continue
+            if seen.transfer.body.parent == spend.transfer.body.parent:
+                found.append(seen)
+            if len(found) == RIVALS_MAX:
+                break
+        return found
+
+    def mark_answered(
+        self, tx: StoreTx, asked: Iterable[Tag], spends: Iterable[Spend], peer: bytes, today: int
+    ) -> None:
+        """Note which tags of a peer are those of transfers that are known here, or unanswered."""
+        same = {
+            spend.tag for spend in spends if self._store.get("seen", spend.transfer.id) is not None
+        }
+        for tag in asked:
+            state = _SAME if tag in same else _ASKED
+            self._put_heard(tx, self._name(tag, peer), tag, (state, peer), today)
+        tx.keep_newest("heard", HEARD_MAX)
 
     def told_of(self, payment: Payment) -> bool:
         """Whether somebody says that units of this payment were signed away in another way."""
@@ -128,7 +151,7 @@ class Hearsay:
                 tag = Tag.of(link.transfer.body)
                 last = link.transfer.id == chain.tip_id
                 for row in self._store.linked("heard", tag.prefix):
-                    heard, state = _heard(row)
+                    heard, state, _ = _heard(row)
                     # An earlier owner may have told of the transfer that brought the value on.
                     if heard.overlaps(tag) and state == _NEWS and (last or heard != tag):
                         return True
@@ -140,21 +163,29 @@ class Hearsay:
         tx.keep_newest("seen", SEEN_MAX)
         tx.delete_below("heard", max(0, today - HEARD_DAYS))
 
-    def _name(self, tag: Tag) -> bytes:
+    def _name(self, tag: Tag, peer: bytes = b"") -> bytes:
         numbers = (number.to_bytes(_NUMBER_BYTES, "big") for number in (tag.lo, tag.hi))
-        return self._store.name_of(b"heard" + tag.prefix + b"".join(numbers))
+        return self._store.name_of(b"heard" + tag.prefix + b"".join(numbers) + peer)
 
-    def _put_heard(self, tx: StoreTx, name: bytes, tag: Tag, state: int, today: int) -> None:
-        value: Value = [tag.prefix, tag.lo, tag.hi, state]
+    def _put_heard(
+        self, tx: StoreTx, name: bytes, tag: Tag, state: tuple[int, bytes], today: int
+    ) -> None:
+        value: Value = [tag.prefix, tag.lo, tag.hi, *state]
         tx.put("heard", name, value, flag=today, link=tag.prefix)
 
-    def _is_same(self, tag: Tag) -> bool:
-        value = self._store.get("heard", self._name(tag))
-        return isinstance(value, list) and len(value) == _HEARD_PARTS and value[3] == _SAME
+    def _is_answered(self, tag: Tag, peer: bytes, today: int) -> bool:
+        name = self._name(tag, peer)
+        for row in self._store.linked("heard", tag.prefix):
+            if row.key == name:
+                return _heard(row)[1] == _SAME or row.flag == today
+        return False
 
-    def _is_ours(self, tag: Tag) -> bool:
-        """Whether it is the tag of a transfer to this wallet, perhaps come back to it."""
-        return any(_seen(row) == (tag, True) for row in self._store.linked("seen", tag.prefix))
+    def _seen_under(self, tags: Iterable[Tag]) -> dict[bytes, set[tuple[Tag, bool]]]:
+        """By prefix: the tags of what was seen, and whether it was a transfer to this wallet."""
+        return {
+            prefix: {_seen(row) for row in self._store.linked("seen", prefix)}
+            for prefix in {tag.prefix for tag in tags}
+        }
 
     def _spend(self, row: Row) -> Spend | None:
         record = self._store.get("record", row.key)
@@ -186,11 +217,15 @@ def _seen(row: Row) -> tuple[Tag, bool]:
     return _tag(value), value[3] == 1
 
 
-def _heard(row: Row) -> tuple[Tag, int]:
+def _heard(row: Row) -> tuple[Tag, int, bytes]:
+    """The tag, what it is, and who told it."""
     value = row.payload
     if not isinstance(value, list) or len(value) != _HEARD_PARTS:
         raise StoreCorrupt("A row of tags holds something else.")
-    return _tag(value), _SAME if value[3] == _SAME else _NEWS
+    state, teller = value[3:]
+    if not isinstance(state, int) or not isinstance(teller, bytes):
+        raise StoreCorrupt("A row of tags holds something else.")
+    return _tag(value), state, teller
 
 
 def _tag(value: Sequence[Value]) -> Tag:

@@ -62,7 +62,7 @@ MEANING: Final = {
     Effect.STORE_BYTES: "Stores the exact bytes that will leave.",
     Effect.SAVE: "Stores the new state.",
     Effect.SEND: "The stored bytes leave, the same ones every time.",
-    Effect.STORE_PAYMENT: "Stores the payment with all its chains; its value is spendable here now.",
+    Effect.STORE_PAYMENT: "Stores the payment with all its chains; its value is spendable here.",
     Effect.SHOW_PAID: 'Shows "paid" to the payee.',
     Effect.STORE_RECEIPT: "Stores the payee's receipt.",
     Effect.STORE_RETURN: "Stores the return; the value is spendable again, under a new parent.",
@@ -102,9 +102,8 @@ def transition_table(states: Collection[State], foreign: Collection[Input]) -> s
         for (state, happened), step in TRANSITIONS.items()
         if state in states and happened not in foreign
     ]
-    return "| state | input | next | effects, in order |\n| --- | --- | --- | --- |\n" + "".join(
-        rows
-    )
+    head = "| state | input | next | effects, in order |\n| --- | --- | --- | --- |\n"
+    return head + "".join(rows)
 
 
 def _diagram(states: Collection[State], first: State, foreign: Collection[Input]) -> str:

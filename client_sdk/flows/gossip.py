@@ -21,7 +21,7 @@ from client_sdk.transports.base import Link
 from offline_protocol.errors import ProtocolError
 from offline_protocol.frames import FrameKind
 from offline_protocol.fraud import FraudProof
-from offline_protocol.gossip import PROOFS_MAX, News, Spend, Tag, proof_prefix
+from offline_protocol.gossip import PROOFS_MAX, WANTS_MAX, News, Spend, Tag, proof_prefix
 from offline_protocol.gossip_talk import BUDGET_MIN, GossipTalk
 from offline_protocol.revocation import prefix_of
 
@@ -88,10 +88,12 @@ class WalletShelf:
         new_tags: how many tags have come that were not known.
     """
 
-    def __init__(self, book: Book, *, tags_max: int) -> None:
+    def __init__(self, book: Book, peer: bytes, *, tags_max: int) -> None:
         self._book = book
+        self._peer = peer
         self._tags_left = tags_max
         self._today = book.now() // DAY
+        self._asked: list[Tag] = []
         self.new_tags = 0
 
     def news(self, budget: int) -> News:
@@ -135,16 +137,19 @@ class WalletShelf:
                 self._take_proof(FraudProof.decode(body))
 
     def tags(self) -> Sequence[Tag]:
-        return self._book.hearsay.tags(self._today) if shares_tags(self._book) else ()
+        if not shares_tags(self._book):
+            return ()
+        return self._book.hearsay.tags(self._peer, self._today)
 
     def hear(self, tags: Sequence[Tag]) -> Sequence[Tag]:
         hearsay = self._book.hearsay
         if tags:
             with self._book.store.write("tags") as tx:
-                taken = hearsay.hear(tx, tags, self._today, most=self._tags_left)
+                taken = hearsay.hear(tx, tags, self._peer, self._today, most=self._tags_left)
             self._tags_left -= taken
             self.new_tags += taken
-        return hearsay.wants(tags)
+        self._asked = hearsay.wants(tags, self._peer, self._today)[:WANTS_MAX]
+        return self._asked
 
     def spends(self, tag: Tag) -> Sequence[Spend]:
         return self._book.hearsay.spends(tag)
@@ -158,10 +163,9 @@ class WalletShelf:
                     keep_proof(self._book, proof)
                     made.append(proof)
                     break
-        if spends:
+        if self._asked:
             with self._book.store.write("tags") as tx:
-                for spend in spends:
-                    self._book.hearsay.mark_same(tx, spend, self._today)
+                self._book.hearsay.mark_answered(tx, self._asked, spends, self._peer, self._today)
         return made
 
     def _take_proof(self, proof: FraudProof) -> None:
@@ -195,7 +199,7 @@ class Talk:
         self._book = book
         self._peer = peer
         self._meter = Meter.of(book)
-        self._shelf = WalletShelf(book, tags_max=self._meter.left(peer)[1])
+        self._shelf = WalletShelf(book, peer, tags_max=self._meter.left(peer)[1])
         self._talk = GossipTalk(self._shelf, budget=budget, leads=leads)
         self.failed = False
 

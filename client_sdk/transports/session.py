@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from client_sdk.ambient import Entropy
 from client_sdk.errors import LinkClosed
 from client_sdk.transports.base import SILENCE_SECONDS, TAG_BYTES, Wire
-from offline_protocol.errors import ProtocolError
+from offline_protocol.errors import HandshakeFailed, ProtocolError
 from offline_protocol.handshake import Channel, Initiator, Responder, session_public_key
 
 HANDSHAKE_SECONDS: Final = 10.0
@@ -197,12 +197,17 @@ async def shake(
         try:
             await wire.write(handshake.write_message())
             reply = await wire.read(seconds=HANDSHAKE_SECONDS)
-            handshake.read_message(reply)
+            _need_empty(handshake.read_message(reply))
         except ProtocolError as error:
             raise WrongPeer(f"Another device answered: {error.message}.") from None
         if _commitment(reply[:_KEY_BYTES]) != greeting:
             raise WrongPeer("Another device answered: not with the key that it had promised.")
     return SecureLink(wire, handshake.channel, seconds=ANSWER_SECONDS)
+
+
+def _need_empty(payload: bytes) -> None:
+    if payload:
+        raise HandshakeFailed("a handshake message carries more than the handshake")
 
 
 async def answer(
@@ -229,7 +234,7 @@ async def answer(
                 if message == _ASK and offered is not None:
                     await wire.write(offered)
                     message = await wire.read(seconds=HANDSHAKE_SECONDS)
-                handshake.read_message(message)
+                _need_empty(handshake.read_message(message))
                 await wire.write(handshake.write_message())
         except ProtocolError as error:
             raise WrongPeer(f"A stranger to this request: {error.message}.") from None

@@ -49,8 +49,8 @@ class Admission:
     certificates: dict[bytes, list[Signed[DeviceCertificate]]] = field(default_factory=dict)
     fresh: list[tuple[bytes, Node]] = field(default_factory=list)
     """New valid transfers, each with its root, in the order in which they were let in."""
-    known: dict[bytes, bool] = field(default_factory=dict)
-    """Ids of transfers that were stored before, and whether they had come too late."""
+    known: set[bytes] = field(default_factory=set)
+    """Ids of transfers that were stored before."""
     refusals: dict[bytes, ProtocolError] = field(default_factory=dict)
     """By envelope: a bad signature says nothing about a good one over the same content."""
     waiting: list[Signed[Transfer]] = field(default_factory=list)
@@ -109,9 +109,9 @@ class Admission:
         if tree is None:
             return False
         identity = transfer.id
-        if (node := tree.nodes.get(identity)) is not None:
+        if identity in tree.nodes:
             if identity not in self._let_in:
-                self.known[identity] = node.late
+                self.known.add(identity)
             return True
         refusal = self.judge.judge(tree, transfer, self.certificates) or self._stranger(transfer)
         if refusal is not None:
@@ -133,11 +133,9 @@ class Admission:
         refusal = self.refusals.get(transfer.envelope)
         if refusal is not None:
             return refusal
-        late = self.known.get(transfer.id)
-        if late is None:
-            tree = self.grove.tree_with(transfer.id)
-            late = tree is not None and tree.nodes[transfer.id].late
-        if not late:
+        identity = transfer.id
+        tree = self.grove.tree_with(identity)
+        if tree is None or not tree.nodes[identity].late:
             return None
         return VoucherClosed("it came after claim-by: kept as evidence, it moves nothing")
 

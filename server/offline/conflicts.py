@@ -84,7 +84,7 @@ class Detective:
         for root in sorted(by_root):
             tree = self.grove.trees[root]
             # Elsewhere nothing is new: no branch, and nobody below one.
-            for parent in sorted(tree.above(node.transfer.id for node in by_root[root])):
+            for parent in sorted(tree.above(node.id for node in by_root[root])):
                 children = tree.children.get(parent, ())
                 if _overlap(children):
                     pairs = find_forks(child.transfer for child in children)

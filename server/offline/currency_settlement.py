@@ -99,8 +99,9 @@ class CurrencySettlement:
         )
         self.accounts = {row.user_id: row for row in await self.tx.session.scalars(query)}
         claimants: set[UUID] = set()
+        now = self._now
         for tree in trees:
-            due = tree.voucher.body.claim_by <= self._now
+            due = tree.voucher.body.claim_by <= now
             claimants |= self.owners.users_in(tree) if due else self.owners.claimants_in(tree)
         await self.owners.learn_users(claimants)
         limits = self.policy.limits(self.currency)

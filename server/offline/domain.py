@@ -83,9 +83,9 @@ class CurrencyLimits:
 class AcceptanceRule:
     """What a payee's device should do with an offer that meets every condition which is set.
 
-    ``assurance_under`` is the least level of key keeping that does not meet it: 2 means keys
-    without secure hardware. Ages are seconds: of the oldest certificate in the offer, and of the
-    revocation list that the payee holds.
+    Without ``currency`` it is for all of them. ``assurance_under`` is the least level of key
+    keeping that does not meet it: 2 means keys without secure hardware. Ages are seconds: of the
+    oldest certificate in the offer, and of the revocation list that the payee holds.
     """
 
     action: Literal["warn", "refuse"]

@@ -55,7 +55,7 @@ class RuleDocument(Schema, omit_defaults=True):
     hops_over: Annotated[int, msgspec.Meta(ge=0, le=HOPS_MAX)] | None = None
     certificate_age_over_s: MaybeAmount | None = None
     revocation_age_over_s: MaybeAmount | None = None
-    assurance_under: Annotated[int, msgspec.Meta(ge=1, le=2)] | None = None
+    assurance_under: Annotated[int, msgspec.Meta(ge=2, le=2)] | None = None
 
 
 class PolicyDocument(Schema):
@@ -103,11 +103,12 @@ def policy_of(document: PolicyDocument) -> OfflinePolicy:
 
 def _build(document: PolicyDocument) -> OfflinePolicy:
     plain = msgspec.to_builtins(document)
+    times: dict[str, Any] = {n: timedelta(seconds=plain[place]) for place, n in _TIMES.items()}
     return OfflinePolicy(
         currencies={code: CurrencyLimits(**each) for code, each in plain["currencies"].items()},
         acceptance=tuple(AcceptanceRule(**each) for each in plain["acceptance"]),
         **{name: plain[name] for name in _COUNTS},
-        **{name: timedelta(seconds=plain[place]) for place, name in _TIMES.items()},
+        **times,
     )
 
 
@@ -186,7 +187,7 @@ def _rule_problems(rule: RuleDocument) -> Iterator[str]:
     )
     if all(each is None for each in conditions):
         yield "a rule has at least one condition"
-    if (rule.amount_over is None) != (rule.currency is None):
-        yield "an amount has a currency, and a currency an amount"
+    if rule.amount_over is not None and rule.currency is None:
+        yield "an amount has a currency"
     if rule.currency is not None and rule.currency not in ASSETS:
         yield "this server does not know the currency"

@@ -59,8 +59,9 @@ class Grove:
 
     def add(self, tree: Tree, transfer: Signed[Transfer], *, late: bool) -> Node:
         """Hang a transfer that was found valid into one of the trees."""
-        self._roots[transfer.id] = tree.root
-        return tree.add(transfer, late=late)
+        node = tree.add(transfer, late=late)
+        self._roots[node.id] = tree.root
+        return node
 
 
 class Place(NamedTuple):
@@ -148,7 +149,7 @@ async def insert_transfers(
         rows.append(
             (
                 tenant,
-                node.transfer.id,
+                node.id,
                 root,
                 body.parent,
                 body.lo,

@@ -95,7 +95,7 @@ class SyncBatch:
             if queue:
                 await admission.load(self.tx, queue)
                 admission.decide(queue)
-            fresh = {node.transfer.id for _, node in admission.fresh[seen:]}
+            fresh = {node.id for _, node in admission.fresh[seen:]}
             seen = len(admission.fresh)
             queue, more = await take_waiting(self.tx, self.tenant, fresh)
             receipts += more
@@ -119,10 +119,12 @@ class SyncBatch:
     def _answer_transfers(self, admission: Admission, turned_away: Collection[bytes]) -> None:
         answered: set[bytes] = set()
         for index, transfer in self.batch.transfers.items():
+            identity = self.batch.ids[index]
+            assert identity is not None
             refusal = admission.verdict_on(transfer)
             if refusal is not None:
                 self.batch.refused(index, refusal.code, refusal.message)
-            elif transfer.id in admission.known or transfer.id in answered:
+            elif identity in admission.known or identity in answered:
                 self.batch.duplicate(index)
             elif transfer.envelope in turned_away:
                 self.batch.refused(
@@ -130,11 +132,11 @@ class SyncBatch:
                     "too_many_waiting",
                     "too many records of this device wait for others; send those first",
                 )
-            elif admission.grove.tree_with(transfer.id) is None:
+            elif admission.grove.tree_with(identity) is None:
                 self.batch.waiting(index, "kept until the record that it builds on arrives")
             else:
                 self.batch.stored(index)
-                answered.add(transfer.id)
+                answered.add(identity)
 
     async def _answer_issued(self) -> None:
         """Vouchers and certificates are known here; one that is not was never issued."""
@@ -177,7 +179,7 @@ class SyncBatch:
         left: dict[bytes, tuple[bytes, Signed[Receipt] | None]] = dict(receipts)
         uploader = self.device.key.id
         for _, node in admission.fresh:
-            name, signer, payee = node.transfer.id, node.signer.id, node.payee.id
+            name, signer, payee = node.id, node.signer.id, node.payee.id
             if signer != uploader:
                 _, receipt = left.pop(name, (b"", None))
                 self.events.append(Event.known(name, owners.user_of(signer), signer, receipt))

@@ -25,8 +25,7 @@ async def tiers_of(tx: Tx, tenant: int, users: Collection[UUID]) -> dict[UUID, s
         query = select(TierRow.user_id, TierRow.tier).where(
             TierRow.tenant == tenant, TierRow.user_id.in_(names[start : start + _USERS_IN_QUERY])
         )
-        for user, tier in await tx.session.execute(query):
-            found[user] = tier
+        found |= dict((await tx.session.execute(query)).all())
     return found
 
 

@@ -61,10 +61,11 @@ def read_certificate(envelope: bytes) -> Signed[DeviceCertificate]:
 class Node:
     """A valid transfer and where it hangs. ``hops`` counts changes of owner down to it."""
 
+    id: bytes
     transfer: Signed[Transfer]
     signer: PublicKey
     hops: int
-    late: bool = False
+    late: bool
 
     @property
     def payee(self) -> PublicKey:
@@ -84,12 +85,11 @@ class Tree:
     claimants: set[bytes] = field(default_factory=set)
     """Ids of the keys that claimed part of it."""
 
-    def __post_init__(self) -> None:
-        self.owners.add(self.voucher.body.holder.id)
+    root: bytes = field(init=False)
 
-    @property
-    def root(self) -> bytes:
-        return self.voucher.id
+    def __post_init__(self) -> None:
+        self.root = self.voucher.id
+        self.owners.add(self.voucher.body.holder.id)
 
     def signer_of(self, transfer: Signed[Transfer]) -> PublicKey:
         """Return the owner of a transfer's parent, who alone can sign it; that must be here."""
@@ -119,8 +119,8 @@ class Tree:
         parent = self.nodes.get(body.parent)
         signer = self.voucher.body.holder if parent is None else parent.payee
         hops = (0 if parent is None else parent.hops) + (body.kind is TransferKind.PAY)
-        node = Node(transfer, signer, hops, late)
-        self.nodes[transfer.id] = node
+        node = Node(transfer.id, transfer, signer, hops, late)
+        self.nodes[node.id] = node
         self.children.setdefault(body.parent, []).append(node)
         if body.kind is TransferKind.CLAIM:
             # It goes to the issuer's own key, which is nobody's device.
@@ -135,7 +135,7 @@ class Tree:
         while queue:
             node = queue.pop()
             found.append(node)
-            queue.extend(self.children.get(node.transfer.id, ()))
+            queue.extend(self.children.get(node.id, ()))
         return found
 
     def above(self, identities: Iterable[bytes]) -> set[bytes]:

@@ -150,13 +150,14 @@ class Person:
     Attributes:
         said: for each exchange that was answered with "paid", the transfers in it.
         left: the bytes that left for each exchange.
+        server: the model, or None where a real one is reached over `http`.
         backup: a copy of the wallet file, without its witness.
         forgetful: a copy was put back, so what was said before may be forgotten.
     """
 
     name: str
     folder: Path
-    server: ModelServer
+    server: ModelServer | None
     clock: SetClock
     memory: Memory
     http: httpx.AsyncBaseTransport | None = None
@@ -224,7 +225,9 @@ class Person:
 
     def connect(self, wallet: Wallet) -> None:
         """Give a wallet its way to the server."""
-        wallet._api = ModelApi(self.server, wallet.book.signer.public_key)
+        assert self.server is not None
+        api: Any = ModelApi(self.server, wallet.book.signer.public_key)
+        wallet._api = api
 
     @property
     def api(self) -> ModelApi:

@@ -43,25 +43,27 @@ def sign_before_reserving(patch: Patch) -> None:
 
 
 def draw_numbers_anew_after_a_crash(patch: Patch) -> None:
-    """What is signed is made up at signing: a restart makes it up again."""
+    """A restart that finds something reserved and not signed gives it new numbers."""
     sign = Engine._sign
 
     def changed(self: Engine, exchange: Exchange, work: Work) -> Exchange:
+        book, name = self._book, b"tried" + exchange.id
         if exchange.role is Role.RECEIVE:
             return sign(self, exchange, work)
-        number = self._book.number(b"spare") + 1000
-        with self._book.store.write("spare") as tx:
-            tx.put("single", b"spare", number - 999)
-        drafts = tuple(
-            replace(
-                draft,
-                payload=replace(
-                    Transfer.from_payload(draft.payload), sequence=number + index * 100_000
-                ).to_payload(),
+        first = book.number(b"next_sequence", 1)
+        again = book.number(name)
+        with book.store.write("tried") as tx:
+            tx.put("single", name, 1)
+            if again:
+                tx.put("single", b"next_sequence", first + len(exchange.drafts))
+        if again:
+            made = enumerate(drafts_of(exchange), start=first)
+            anew = (replace(transfer, sequence=number).to_payload() for number, transfer in made)
+            drafts = zip(exchange.drafts, anew, strict=True)
+            exchange = replace(
+                exchange, drafts=tuple(replace(old, payload=new) for old, new in drafts)
             )
-            for index, draft in enumerate(exchange.drafts)
-        )
-        return sign(self, replace(exchange, drafts=drafts), work)
+        return sign(self, exchange, work)
 
     patch.setattr(Engine, "_sign", changed)
 
@@ -89,13 +91,13 @@ def say_paid_before_storing(patch: Patch) -> None:
     """The receipt goes out first; the payment is written when the next one comes."""
     take = Payee.take_payment
 
-    def changed(self: Payee, message: bytes | str) -> Received:
+    def changed(self: Payee, *arguments: Any) -> Received:
         store: Any = self._book.store
         if store._connection.in_transaction:
             store._connection.execute("COMMIT")
         store._connection.execute("BEGIN IMMEDIATE")
         store._transaction = lambda _: nullcontext()
-        return take(self, message)
+        return take(self, *arguments)
 
     patch.setattr(Payee, "take_payment", changed)
 
@@ -149,7 +151,7 @@ def sign_again_when_sending_again(patch: Patch) -> None:
 def return_into_the_old_piece(patch: Patch) -> None:
     """A returned payment frees what was signed away, as if it had never been."""
 
-    def changed(self: Engine, exchange: Exchange, work: Work) -> Exchange:
+    def changed(self: Engine, exchange: Exchange, _: Work) -> Exchange:
         give_back_to_self(self._book, exchange)
         return self._book.exchange(exchange.id)
 

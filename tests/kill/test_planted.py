@@ -46,6 +46,8 @@ NOT_REACHED = {
     (State.ACKED, Input.LINK_LOST),
     (State.RETURNED, Input.LINK_LOST),
     (State.SETTLED, Input.LINK_LOST),
+    # The model credits a claim at once, so it is rarely caught between claim and credit.
+    (State.CLAIMED, Input.PAYMENT),
     # Only for an old copy that is never given a new key.
     (State.LOCKED, Input.VERDICT),
     (State.STORED, Input.VERDICT),

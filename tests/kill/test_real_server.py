@@ -72,7 +72,7 @@ class RealWorld(World):
             person = RealPerson(
                 name,
                 self.folder / name,
-                self.server,
+                None,
                 self.clock,
                 self.memory,
                 Wire(self.real),
@@ -101,6 +101,9 @@ class RealWorld(World):
         person = self._one_of(person, lambda one: one.open().restored)
         if person.open().restored:
             self.certify(person)
+
+    def _owner_of(self, key_id: bytes) -> Person | None:
+        return next((one for one in self.people if key_id in own_keys(one)), None)
 
     def break_network(self, person: Person, fault: str) -> None:
         self.wire(person).fault = fault
@@ -156,6 +159,12 @@ class RealWorld(World):
             total += sum(one.available for one in balances)
         require(total == TOP_UP * len(self.people), f"{total} is not what was topped up")
         checks.check_everything_ended(self)
+
+
+def own_keys(person: Person) -> set[bytes]:
+    """Ids of the first key and of all further ones."""
+    book = person.open().book
+    return {book.signer.public_key.id, *(PublicKey(raw).id for raw in book.keyring._own)}
 
 
 @pytest.fixture

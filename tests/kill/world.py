@@ -129,6 +129,7 @@ class World:
         self.synchronise_all()
         self.check()
         checks.check_heard(self)
+        self.tap_again()
         self.clock.advance(CLAIM_BY_SECONDS)
         self.synchronise_all()
         self.check()
@@ -351,6 +352,20 @@ class World:
                 self.attempt(person, lambda wallet: wallet.sync())
                 self._note_held(person)
             waiting = [person for person in self.people if self._has_news(person)]
+
+    def tap_again(self) -> None:
+        """Every payment is shown once more, and gets the answer that it got before."""
+        waiting = self.under_way.copy()
+        for person in self.people:
+            for exchange in self._shown(person):
+                payee = self._payee_of(exchange)
+                if exchange.role is Role.PAY and payee is not None and not payee.forgetful:
+                    frame = self.attempt(
+                        person, lambda wallet, one=exchange: wallet.frame_of(one.id)
+                    )  # type: ignore[misc]
+                    if frame is not None:
+                        self.arrive(Message(person, payee, frame), frame)
+        self.under_way = waiting
 
     def read_late(self) -> None:
         """What was still under way is read when everything is over: it changes nothing."""

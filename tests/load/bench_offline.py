@@ -24,7 +24,7 @@ from client_sdk.store.sqlite import Hook
 from client_sdk.testing import Issuer as Equipper
 from client_sdk.testing import SeededEntropy, SetClock, quick_keys
 from client_sdk.wallet import Wallet
-from offline_protocol import Payment, PaymentRequest, Transfer, seal, verify_payment
+from offline_protocol import Chain, Payment, PaymentRequest, Transfer, seal, verify_payment
 from offline_protocol.frames import FrameKind, pack, to_text
 from tests import postgres
 from tests.factories.protocol import Issuer
@@ -210,7 +210,7 @@ def _verified(name: str, *, hops: int, checks: int) -> Figure:
 def _offer(issuer: Issuer, number: int, hops: int) -> tuple[bytes, PaymentRequest]:
     """The bytes of a payment among people who appear in no other, and the request for it."""
     people = [issuer.device((number, place), hops_max=hops) for place in range(hops + 1)]
-    chain = issuer.chain(people[0], hops_max=hops)
+    chain = Chain(issuer.voucher(people[0], hops_max=hops))
     for payer, payee in pairwise(people):
         request = payee.request(1_250)
         payment = payer.pay(chain, request)

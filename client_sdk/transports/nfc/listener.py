@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, Final, Self
 
 import nfc.snep  # type: ignore[import-untyped]
+from nfc.snep.client import recv_response, send_request  # type: ignore[import-untyped]
 
 from client_sdk.ambient import Entropy
 from client_sdk.transports.nfc import SCHEME, tell
@@ -14,7 +15,11 @@ from client_sdk.transports.nfc.wire import LlcpWire
 from client_sdk.transports.reception import Reception
 from client_sdk.transports.session import Attend
 
-PUT_SECONDS: Final = 5.0
+PUT_SECONDS: Final = 2.0
+PUTS_MAX: Final = 3
+"""nfcpy may lose what arrives while it accepts a connection."""
+_SNEP: Final = "urn:nfc:sn:snep"
+_PUT_1_0: Final = b"\x10\x02"
 
 
 class NfcListener(Reception):
@@ -73,5 +78,16 @@ class NfcListener(Reception):
 
     def _put(self, llc: Llc) -> None:
         """Give the message to the other device, if it takes such messages."""
+        message = self._message or b""
         with suppress(Exception):  # parted too early; the next touch gives it again
-            nfc.snep.SnepClient(llc).put_octets(self._message, timeout=PUT_SECONDS)
+            for _ in range(PUTS_MAX):
+                client = nfc.snep.SnepClient(llc)
+                client.connect(_SNEP)
+                send_request(client.socket, _put_request(message), client.send_miu)
+                if recv_response(client.socket, 0, PUT_SECONDS) is not None:
+                    client.close()
+                    return
+
+
+def _put_request(message: bytes) -> bytes:
+    return _PUT_1_0 + len(message).to_bytes(4, "big") + message

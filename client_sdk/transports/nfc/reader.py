@@ -58,6 +58,8 @@ class NfcReader:
             UnreadableMessage: the other device hands over something else.
         """
         partings = self._partings
+        if not self.together:
+            self._message = None  # of an earlier touch
         await self._until(
             lambda: self._message is not None or self._partings > partings, seconds=seconds
         )

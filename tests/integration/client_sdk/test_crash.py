@@ -41,11 +41,10 @@ TOTAL = 1000
 POINTS_MAX = 40
 
 
-async def opened(path: Path, hook: Hook | None = None) -> Wallet:
+async def opened(path: Path, hook: Hook | None = None, *, witnessed: bool = False) -> Wallet:
     entropy = SeededEntropy(os.urandom(16))
-    return await Wallet.open(
-        path, keys=quick_keys(entropy=entropy), clock=SetClock(), entropy=entropy, hook=hook
-    )
+    keys = quick_keys(entropy=entropy, witness_folder=path.parent / "state" if witnessed else None)
+    return await Wallet.open(path, keys=keys, clock=SetClock(), entropy=entropy, hook=hook)
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def run_and_kill(path: Path, work: Work, point: int) -> bool:
         try:
 
             async def main() -> None:
-                wallet = await opened(path, KillAt(point))
+                wallet = await opened(path, KillAt(point), witnessed=True)
                 await work(wallet)
                 await wallet.close()
 
@@ -116,17 +115,28 @@ def kill_at_each_point(path: Path, work: Work) -> int:
     Returns:
         How many points there are. The work is done once when this returns.
     """
-    with tempfile.TemporaryDirectory() as before:
-        shutil.copytree(path.parent, before, dirs_exist_ok=True)
-        for point in range(POINTS_MAX):
-            if not run_and_kill(path, work, point):
-                return point
-            # Killed twice in a row, then left to end.
-            run_and_kill(path, work, point)
-            assert not run_and_kill(path, work, POINTS_MAX)
-            shutil.rmtree(path.parent)
-            shutil.copytree(before, path.parent)
+    before = picture(path.parent)
+    for point in range(POINTS_MAX):
+        if not run_and_kill(path, work, point):
+            return point
+        # Killed twice in a row, then left to end.
+        run_and_kill(path, work, point)
+        assert not run_and_kill(path, work, POINTS_MAX)
+        put_back(path.parent, before)
     raise AssertionError("the work never ends")
+
+
+def picture(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def put_back(folder: Path, before: dict[Path, bytes]) -> None:
+    """Bring every file to where it was, in place: a witness notices when it is another file."""
+    for path in picture(folder).keys() | before.keys():
+        if path in before:
+            path.write_bytes(before[path])
+        else:
+            path.unlink()
 
 
 def test_killed_at_every_write_of_either_side_a_payment_is_made_once(tmp_path: Path) -> None:
@@ -166,22 +176,32 @@ def test_killed_at_every_write_of_either_side_a_payment_is_made_once(tmp_path: P
         await payer.receive(refund.read_bytes())
 
     asyncio.run(pair.make())
-    assert kill_at_each_point(pair.payee, ask) == 4
+    for path in (pair.payer, pair.payee):
+        asyncio.run(first_opening(path))
+    assert kill_at_each_point(pair.payee, ask) == 2
     assert kill_at_each_point(pair.payer, pay) == 8
     assert asyncio.run(balances(pair)) == ((300, AMOUNT), (0, 0))
-    assert kill_at_each_point(pair.payee, take) == 6
+    assert kill_at_each_point(pair.payee, take) == 4
     assert asyncio.run(balances(pair)) == ((300, AMOUNT), (AMOUNT, 0))
-    assert kill_at_each_point(pair.payer, confirm) == 4
+    assert kill_at_each_point(pair.payer, confirm) == 2
     assert asyncio.run(balances(pair)) == ((300, 0), (AMOUNT, 0))
     paid_id = asyncio.run(last_paid(pair))
     assert kill_at_each_point(pair.payee, give_back) == 8
-    assert kill_at_each_point(pair.payer, take_back) == 4
+    assert kill_at_each_point(pair.payer, take_back) == 2
     assert asyncio.run(balances(pair)) == ((TOTAL, 0), (0, 0))
 
 
+async def first_opening(path: Path) -> None:
+    """It makes the witness."""
+    await (await opened(path, witnessed=True)).close()
+
+
 async def balances(pair: Pair) -> tuple[tuple[int, int], tuple[int, int]]:
-    payer, payee = await opened(pair.payer), await opened(pair.payee)
+    payer = await opened(pair.payer, witnessed=True)
+    payee = await opened(pair.payee, witnessed=True)
     try:
+        assert not payer.restored
+        assert not payee.restored
         await check_honest(payer, payee)
         return await owned(payer), await owned(payee)
     finally:

@@ -23,7 +23,7 @@ from client_sdk.transports import lan
 from client_sdk.transports import nfc as carrier
 from client_sdk.transports.base import InvalidAddress
 from client_sdk.transports.carriers import connect
-from client_sdk.transports.nfc.device import Device
+from client_sdk.transports.nfc.device import KNOCK, Device
 from client_sdk.transports.nfc.handover import MESSAGE_BYTES_MAX, encode
 from client_sdk.transports.nfc.listener import NfcListener
 from client_sdk.transports.nfc.reader import NfcReader
@@ -353,9 +353,11 @@ async def test_garbage_on_the_service_ends_that_connection_only(sent: list[bytes
             def misbehave() -> bytes:
                 peer = nfc.llcp.Socket(llc, nfc.llcp.DATA_LINK_CONNECTION)
                 peer.connect(carrier.SERVICE)
+                got = b""
                 for unit in sent:
                     peer.send(unit)
-                got = b""
+                    if unit == KNOCK:
+                        got += peer.recv()
                 while (unit := peer.recv()) is not None:  # until the payee hangs up
                     got += unit
                 return got

@@ -1,4 +1,4 @@
-"""A wallet file that was put back from a copy: it looks and syncs, and pays again after enrolling."""
+"""A wallet file that was put back from a copy: it pays again after it was enrolled anew."""
 
 import asyncio
 import os

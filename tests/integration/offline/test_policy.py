@@ -110,6 +110,8 @@ async def test_a_policy_that_contradicts_itself_is_refused_with_every_reason(tow
             acceptance=(
                 AcceptanceRule(action="warn"),
                 AcceptanceRule(action="refuse", currency="EUR"),
+                AcceptanceRule(action="refuse", amount_over=5),
+                AcceptanceRule(action="refuse", currency="EUR", hops_over=1),
             ),
         ),
         voucher_value_max=2_000_000,
@@ -127,7 +129,7 @@ async def test_a_policy_that_contradicts_itself_is_refused_with_every_reason(tow
         "currencies.EUR.fund_per_period",
         "acceptance[0]",
         "acceptance[1]",
-        "acceptance[1]",
+        "acceptance[2]",
     ]
     for after in (timedelta(days=-1), timedelta(days=400)):
         with pytest.raises(PolicyInvalid):

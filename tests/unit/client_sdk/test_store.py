@@ -4,14 +4,12 @@ import os
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from client_sdk import errors
-from client_sdk.store import upgrades
 from client_sdk.store.sealed import Sealer
 from client_sdk.store.sqlite import Store
 from client_sdk.testing import Crash, CrashAt, SeededEntropy, quick_keys

@@ -16,6 +16,7 @@ from client_sdk.core import State
 from client_sdk.flows.receiving import Answer
 from client_sdk.records import Exchange, Holding
 from client_sdk.store import upgrades
+from client_sdk.store.sealed import Value
 from client_sdk.store.sqlite import Store
 from client_sdk.testing import (
     Crash,
@@ -72,7 +73,7 @@ class Past:
     def _rows(self) -> Iterator[version_1.Row]:
         store = self.amina.book.store
         for table in ("single", "holding", "exchange", "message_out", "record"):
-            for row in store.rows(table):  # type: ignore[arg-type]
+            for row in store.rows(table):
                 link = b""
                 payload: Any = row.payload
                 if table == "record":
@@ -180,7 +181,7 @@ def test_an_upgraded_file_has_the_schema_of_a_new_one(past: Past, tmp_path: Path
 
 
 def test_a_row_of_an_earlier_release_may_lack_what_has_a_default() -> None:
-    minimal = {
+    minimal: dict[str, Value] = {
         "id": b"1",
         "role": "pay",
         "state": "sent",
@@ -190,7 +191,8 @@ def test_a_row_of_an_earlier_release_may_lack_what_has_a_default() -> None:
         "updated_at": 0,
     }
     assert Exchange.from_value(minimal).memo == ""
-    for wrong in (minimal | {"more": 1}, {"id": b"1"}):
+    incomplete: dict[str, Value] = {"id": b"1"}
+    for wrong in (minimal | {"more": 1}, incomplete):
         with pytest.raises(errors.StoreCorrupt):
             Exchange.from_value(wrong)
     with pytest.raises(errors.StoreCorrupt):

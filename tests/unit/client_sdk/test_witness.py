@@ -45,7 +45,7 @@ def test_a_copy_of_a_witness_is_no_witness(witness: FileWitness) -> None:
     content = witness.path.read_bytes()
     spare = witness.path.with_name("spare")
     spare.write_bytes(content)
-    os.replace(spare, witness.path)  # as a backup puts files back: a new file under the old name
+    spare.replace(witness.path)  # as a backup puts files back: a new file under the old name
     assert witness.read() is None
 
 
@@ -201,12 +201,11 @@ def test_of_two_copies_that_are_open_at_once_only_the_first_goes_on(
     twin.path.write_bytes(device.path.read_bytes())
     with closing(device.open()) as store, closing(twin.open()) as other:
         guard, second = device.guard(store), twin.guard(other)
-        assert not guard.restored
-        assert not second.restored
+        assert [each.restored for each in (guard, second)] == [False, False]
         device.reserve(store, guard)
         with pytest.raises(errors.WalletRestored):
             twin.reserve(other, second)
-        assert second.restored
+        assert [each.restored for each in (guard, second)] == [False, True]
         device.reserve(store, guard)
     assert twin.restored()
     assert not device.restored()

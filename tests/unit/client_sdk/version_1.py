@@ -40,14 +40,18 @@ CREATE TABLE {name} (
 ) STRICT;
 """
 HOLDING: Final = frozenset(
-    "key chain free source exchange voucher currency amount spend_by claim_by hops_used hops_max "
-    "payment_max".split()
-)
+    {
+        "key", "chain", "free", "source", "exchange", "voucher", "currency", "amount",
+        "spend_by", "claim_by", "hops_used", "hops_max", "payment_max",
+    }
+)  # fmt: skip
 EXCHANGE: Final = frozenset(
-    "id role state currency amount created_at updated_at request peer peer_name memo drafts "
-    "transfers vouchers received receipt session_secret certificate settled undone_by "
-    "refusal".split()
-)
+    {
+        "id", "role", "state", "currency", "amount", "created_at", "updated_at", "request",
+        "peer", "peer_name", "memo", "drafts", "transfers", "vouchers", "received", "receipt",
+        "session_secret", "certificate", "settled", "undone_by", "refusal",
+    }
+)  # fmt: skip
 DRAFT: Final = frozenset({"holding", "payload"})
 
 Row = tuple[str, bytes, Value, int, bytes]
@@ -57,7 +61,7 @@ Row = tuple[str, bytes, Value, int, bytes]
 def write(path: Path, keys: KeyProvider, rows: Iterable[Row]) -> None:
     """Make the file; `link` is a value to find a row by, kept as a keyed hash."""
     file_key = bytes(range(32))
-    sealer = Sealer(file_key, lambda length: bytes(length))
+    sealer = Sealer(file_key, bytes)
     tables = "".join(
         _TABLE.format(
             name=name, reference=" REFERENCES exchange (key)" if name == "message_out" else ""
