@@ -5,7 +5,7 @@ signers. Heard are bare tags: they let this wallet ask and warn, and never decid
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from client_sdk.errors import StoreCorrupt
 from client_sdk.store.sealed import Value
@@ -28,6 +28,8 @@ HEARD_MAX: Final = 8_192
 OWN_TAGS_MAX: Final = 192
 """Of the tags told in one meeting; the rest is for what others have seen."""
 
+LINKED_MAX: Final = 1_024
+"""Rows looked at for one parent."""
 RIVALS_MAX: Final = 4
 """Transfers that one record of a peer is compared with."""
 
@@ -77,7 +79,7 @@ class Hearsay:
         """The signed transfers with this tag."""
         return [
             spend
-            for row in self._store.linked("seen", tag.prefix)
+            for row in self._linked("seen", tag.prefix)
             if _seen(row)[0] == tag and (spend := self._spend(row)) is not None
         ]
 
@@ -122,7 +124,7 @@ class Hearsay:
         A few of them: if the spend is what it says, the first makes a proof.
         """
         found: list[Spend] = []
-        for row in self._store.linked("seen", spend.tag.prefix):
+        for row in self._linked("seen", spend.tag.prefix):
             seen = self._spend(row) if _seen(row)[0].overlaps(spend.tag) else None
             if seen is None or seen.transfer.id == spend.transfer.id:
                 continue
@@ -150,7 +152,7 @@ class Hearsay:
             for link in chain.links:
                 tag = Tag.of(link.transfer.body)
                 last = link.transfer.id == chain.tip_id
-                for row in self._store.linked("heard", tag.prefix):
+                for row in self._linked("heard", tag.prefix):
                     heard, state, _ = _heard(row)
                     # An earlier owner may have told of the transfer that brought the value on.
                     if heard.overlaps(tag) and state == _NEWS and (last or heard != tag):
@@ -162,6 +164,9 @@ class Hearsay:
         tx.delete_below("seen", today)
         tx.keep_newest("seen", SEEN_MAX)
         tx.delete_below("heard", max(0, today - HEARD_DAYS))
+
+    def _linked(self, table: Literal["seen", "heard"], prefix: bytes) -> list[Row]:
+        return self._store.linked(table, prefix, newest=LINKED_MAX)
 
     def _name(self, tag: Tag, peer: bytes = b"") -> bytes:
         numbers = (number.to_bytes(_NUMBER_BYTES, "big") for number in (tag.lo, tag.hi))
@@ -175,7 +180,7 @@ class Hearsay:
 
     def _is_answered(self, tag: Tag, peer: bytes, today: int) -> bool:
         name = self._name(tag, peer)
-        for row in self._store.linked("heard", tag.prefix):
+        for row in self._linked("heard", tag.prefix):
             if row.key == name:
                 return _heard(row)[1] == _SAME or row.flag == today
         return False
@@ -183,7 +188,7 @@ class Hearsay:
     def _seen_under(self, tags: Iterable[Tag]) -> dict[bytes, set[tuple[Tag, bool]]]:
         """By prefix: the tags of what was seen, and whether it was a transfer to this wallet."""
         return {
-            prefix: {_seen(row) for row in self._store.linked("seen", prefix)}
+            prefix: {_seen(row) for row in self._linked("seen", prefix)}
             for prefix in {tag.prefix for tag in tags}
         }
 

@@ -49,7 +49,7 @@ class Keyring:
 
     def sequence(self, key: PublicKey) -> int:
         """The number of the key's next signature."""
-        return self._own[key.raw].sequence
+        return self._stored(key).sequence
 
     def unused(self, now: int, *, lasting: int = 0) -> list[Signed[DeviceCertificate]]:
         """Certificates of keys that nobody has seen, good for so many seconds from now on."""
@@ -84,7 +84,7 @@ class Keyring:
 
     def count(self, tx: StoreTx, key: PublicKey, signatures: int) -> None:
         """Give so many numbers of a key away."""
-        own = self._own[key.raw]
+        own = self._stored(key)
         self._put(tx, key, replace(own, used=True, sequence=own.sequence + signatures))
 
     def forget_all(self, tx: StoreTx) -> None:
@@ -96,6 +96,10 @@ class Keyring:
     def bind(self, owner: PublicKey, bound: PublicKey, issuer: bytes) -> Signed[KeyBinding]:
         """The word of a further key that it belongs to this device."""
         return seal(KeyBinding(owner, bound, issuer), self.signer(bound))
+
+    def _stored(self, key: PublicKey) -> OwnKey:
+        """What is durable: what was counted in a write that failed must not count."""
+        return OwnKey.from_value(self._store.get("single", _PREFIX + key.raw))
 
     def _put(self, tx: StoreTx, key: PublicKey, own: OwnKey) -> None:
         tx.put("single", _PREFIX + key.raw, own.to_value())

@@ -125,10 +125,15 @@ class OwnKey(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Draft(Record):
-    """A transfer whose every byte but the signature is fixed."""
+    """A transfer whose every byte but the signature is fixed.
+
+    `certificate` is the envelope of its signer's certificate, empty where the voucher names the
+    signer.
+    """
 
     holding: bytes
     payload: bytes
+    certificate: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)

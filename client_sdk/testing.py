@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from client_sdk.ambient import Entropy
-from client_sdk.errors import LinkClosed
+from client_sdk.errors import LinkClosed, StoreFull
 from client_sdk.flows.trusting import (
     check_certificate,
     check_voucher,
@@ -309,6 +309,23 @@ class KillAt:
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         self._left -= 1
+
+
+class FullAt:
+    """A store hook that finds the disk full at writes of one name, as often as is said.
+
+    Attributes:
+        left: how often still; set it to begin.
+    """
+
+    def __init__(self, name: str, *, left: int = 0) -> None:
+        self._name = f"before {name}"
+        self.left = left
+
+    def __call__(self, name: str) -> None:
+        if self.left and name == self._name:
+            self.left -= 1
+            raise StoreFull("The disk is full.")
 
 
 class Fault(StrEnum):

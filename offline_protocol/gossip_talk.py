@@ -17,7 +17,7 @@ takes; who sends more, or out of order, is left.
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from offline_protocol.errors import MalformedFrame
+from offline_protocol.errors import MalformedFrame, ProtocolError, UnknownIssuerKey
 from offline_protocol.frames import FrameKind, pack, unpack
 from offline_protocol.fraud import FraudProof
 from offline_protocol.gossip import (
@@ -98,6 +98,16 @@ class Shelf(Protocol):
         ...
 
 
+def is_unknown_issuer(error: BaseException | None) -> bool:
+    """Whether something was refused for a key that our key set does not list, perhaps yet.
+
+    That is no fault of who passes it on: a newer key set may not have had room in this meeting.
+    """
+    while error is not None and not isinstance(error, UnknownIssuerKey):
+        error = error.__cause__
+    return error is not None
+
+
 class GossipTalk:
     """One side of one meeting.
 
@@ -151,7 +161,11 @@ class GossipTalk:
             self._items += 1
             if self._items > ITEMS_MAX:
                 raise MalformedFrame("too many frames of evidence")
-            self._shelf.take(kind, body)
+            try:
+                self._shelf.take(kind, body)
+            except ProtocolError as error:
+                if not is_unknown_issuer(error):
+                    raise
             return []
         if kind is not awaited:
             raise MalformedFrame(f"a {kind.name} frame out of order")

@@ -22,7 +22,7 @@ from offline_protocol.errors import ProtocolError
 from offline_protocol.frames import FrameKind
 from offline_protocol.fraud import FraudProof
 from offline_protocol.gossip import PROOFS_MAX, WANTS_MAX, News, Spend, Tag, proof_prefix
-from offline_protocol.gossip_talk import BUDGET_MIN, GossipTalk
+from offline_protocol.gossip_talk import BUDGET_MIN, GossipTalk, is_unknown_issuer
 from offline_protocol.revocation import prefix_of
 
 TALK_SECONDS: Final = 5.0
@@ -126,6 +126,13 @@ class WalletShelf:
                 yield FrameKind.FRAUD_PROOF, envelope
 
     def take(self, kind: FrameKind, body: bytes) -> None:
+        try:
+            self._take(kind, body)
+        except WalletError as error:
+            if not is_unknown_issuer(error):
+                raise
+
+    def _take(self, kind: FrameKind, body: bytes) -> None:
         match kind:
             case FrameKind.KEY_SET:
                 learn_key_set(self._book, body)

@@ -309,9 +309,14 @@ class Store:
         order = "position DESC" if newest else "position"
         return self._select(table, f"{where} ORDER BY {order} LIMIT {limit:d}", values)
 
-    def linked(self, table: Table, link: bytes) -> list[Row]:
-        """Rows written with this link, in the order of their first writing."""
-        return self._select(table, "WHERE link = ? ORDER BY position", (self._sealer.index(link),))
+    def linked(self, table: Table, link: bytes, *, newest: int | None = None) -> list[Row]:
+        """Rows written with this link, in the order of their first writing.
+
+        With `newest` no more than so many, the newest first.
+        """
+        order = "position" if newest is None else f"position DESC LIMIT {newest:d}"
+        where = f"WHERE link = ? ORDER BY {order}"
+        return self._select(table, where, (self._sealer.index(link),))
 
     def count(self, table: Table, *, flag: int) -> int:
         query = f"SELECT count(*) FROM {table} WHERE flag = ?"  # noqa: S608 -- a literal type

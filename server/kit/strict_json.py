@@ -72,8 +72,14 @@ def nesting(body: bytes) -> int:
 
     Stops counting above ``DEPTH_MAX``.
     """
+    # Without a backslash every quotation mark begins or ends a text.
+    bare = _TEXT.sub(b"", body) if b"\\" in body else b"".join(body.split(b'"')[::2])
+    brackets = bare.translate(None, _BRACKETS)
+    # Long lists of flat objects: equals side by side are as deep as one of them.
+    while (shorter := brackets.replace(b"{}{}", b"{}")) != brackets:
+        brackets = shorter
     depth = deepest = 0
-    for bracket in _TEXT.sub(b"", body).translate(None, _BRACKETS):
+    for bracket in brackets:
         if bracket in _OPENING:
             depth += 1
             deepest = max(deepest, depth)

@@ -13,7 +13,6 @@ from offline_protocol.vouchers import Voucher
 from server.kit.errors import InvalidRequest
 from server.kit.schema import from_base64url, to_base64url
 from server.offline.schemas import RECORD_TEXT_MAX, RecordResult, RecordUpload
-from server.offline.trees import read_transfer
 
 Known = Signed[Voucher] | Signed[DeviceCertificate]
 
@@ -87,7 +86,7 @@ def _read(batch: Batch, index: int, kind: str, data: bytes) -> None:
     record: Signed[Body] | None = None
     match kind:
         case "transfer":
-            record = batch.transfers[index] = read_transfer(data)
+            record = batch.transfers[index] = unseal(Transfer, data)
         case "receipt":
             record = batch.receipts[index] = unseal(Receipt, data)
         case "voucher":

@@ -65,8 +65,10 @@ class PolicyChange(Schema):
 
     policy: PolicyDocument
     reason: Reason
-    replaces: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-    effective_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    replaces: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1, examples=[0])]
+    effective_at: (
+        Annotated[datetime, msgspec.Meta(tz=True, examples=["2026-12-01T00:00:00Z"])] | None
+    ) = None
 
 
 class PolicyVersion(Schema):
@@ -125,9 +127,12 @@ class FundList(Schema):
     items: list[FundView]
 
 
+_SomeId = Annotated[UUID, msgspec.Meta(examples=["01890a5d-ac96-774b-bcce-b302099a8057"])]
+
+
 class LinkCreate(Schema):
-    first: UUID
-    second: UUID
+    first: _SomeId
+    second: _SomeId
     reason: Reason
 
 
@@ -250,16 +255,20 @@ class DisputeItem(Schema):
     verdict: str | None
 
 
+Cause = Annotated[
+    Literal["stolen", "lost", "copied_by_others", "malware", "manufacturer_fault", "other"],
+    msgspec.Meta(examples=["stolen"]),
+]
+Bearer = Annotated[Literal["fund", "issuer"], msgspec.Meta(examples=["fund"])]
+
+
 class DisputeDecision(Schema):
     """``bearer`` says who bears the cost of an overturned one; an upheld one has none."""
 
-    verdict: Literal["upheld", "overturned"]
+    verdict: Annotated[Literal["upheld", "overturned"], msgspec.Meta(examples=["overturned"])]
     reason: Reason
-    cause: (
-        Literal["stolen", "lost", "copied_by_others", "malware", "manufacturer_fault", "other"]
-        | None
-    ) = None
-    bearer: Literal["fund", "issuer"] | None = None
+    cause: Cause | None = None
+    bearer: Bearer | None = None
 
 
 class PartyView(Schema):

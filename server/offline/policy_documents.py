@@ -21,8 +21,14 @@ from server.offline.errors import PolicyInvalid
 
 DAY_S = 86_400
 _DOCUMENTS_KEPT = 256
-MaybeAmount = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX, description="Minor units")]
-Seconds = Annotated[int, msgspec.Meta(ge=60, le=366 * DAY_S, description="Seconds")]
+MaybeAmount = Annotated[
+    int, msgspec.Meta(ge=0, le=AMOUNT_MAX, description="Minor units", examples=[20_000])
+]
+Balance = Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX, examples=[0])]
+Seconds = Annotated[
+    int, msgspec.Meta(ge=60, le=366 * DAY_S, description="Seconds", examples=[14 * DAY_S])
+]
+Age = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX, description="Seconds", examples=[7 * DAY_S])]
 Tier = Annotated[
     str,
     msgspec.Meta(
@@ -37,11 +43,14 @@ class LimitsDocument(Schema):
     voucher_value_max: Amount
     payment_max: Amount
     balance_max: Amount
-    instant: Annotated[dict[Tier, MaybeAmount], msgspec.Meta(min_length=1, max_length=16)]
+    instant: Annotated[
+        dict[Tier, MaybeAmount],
+        msgspec.Meta(min_length=1, max_length=16, examples=[{"user": 10_000, "merchant": 100_000}]),
+    ]
     fund: MaybeAmount
     fund_per_period: MaybeAmount | None = None
-    fund_floor: Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)] | None = None
-    fund_alarm_below: Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)] | None = None
+    fund_floor: Balance | None = None
+    fund_alarm_below: Balance | None = None
     collateral_percent: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 100
     four_eyes_over: MaybeAmount | None = None
 
@@ -49,29 +58,32 @@ class LimitsDocument(Schema):
 class RuleDocument(Schema, omit_defaults=True):
     """What a payee's device should do with an offer that meets all conditions which are there."""
 
-    action: Literal["warn", "refuse"]
+    action: Annotated[Literal["warn", "refuse"], msgspec.Meta(examples=["warn"])]
     currency: CurrencyCode | None = None
     amount_over: MaybeAmount | None = None
     hops_over: Annotated[int, msgspec.Meta(ge=0, le=HOPS_MAX)] | None = None
-    certificate_age_over_s: MaybeAmount | None = None
-    revocation_age_over_s: MaybeAmount | None = None
+    certificate_age_over_s: Age | None = None
+    revocation_age_over_s: Age | None = None
     assurance_under: Annotated[int, msgspec.Meta(ge=2, le=2)] | None = None
 
 
 class PolicyDocument(Schema):
     """The whole policy. A currency that is not listed has the built-in limits."""
 
-    hops_max: Annotated[int, msgspec.Meta(ge=1, le=HOPS_MAX)]
-    vouchers_per_issue_max: Annotated[int, msgspec.Meta(ge=1, le=100)]
+    hops_max: Annotated[int, msgspec.Meta(ge=1, le=HOPS_MAX, examples=[4])]
+    vouchers_per_issue_max: Annotated[int, msgspec.Meta(ge=1, le=100, examples=[16])]
     spend_by_s: Seconds
     claim_after_s: Seconds
     certificate_life_s: Seconds
     renew_below_s: Seconds
-    waiting_per_device_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+    waiting_per_device_max: Annotated[int, msgspec.Meta(ge=1, le=100_000, examples=[1_000])]
     fund_period_s: Seconds
     dispute_within_s: Seconds
-    currencies: dict[CurrencyCode, LimitsDocument]
-    acceptance: Annotated[list[RuleDocument], msgspec.Meta(max_length=32)]
+    currencies: Annotated[dict[CurrencyCode, LimitsDocument], msgspec.Meta(examples=[{}])]
+    acceptance: Annotated[
+        list[RuleDocument],
+        msgspec.Meta(max_length=32, examples=[[{"action": "warn", "hops_over": 2}]]),
+    ]
 
 
 _TIMES = {

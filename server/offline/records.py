@@ -144,26 +144,12 @@ async def insert_transfers(
     rows = []
     counts: Counter[bytes] = Counter()
     for root, node in nodes:
-        body = node.transfer.body
+        transfer = node.transfer
+        body = transfer.body
         counts[root] += 1
-        rows.append(
-            (
-                tenant,
-                node.id,
-                root,
-                body.parent,
-                body.lo,
-                body.hi,
-                node.signer.id,
-                body.payee.id,
-                _KINDS[body.kind],
-                body.sequence,
-                body.time,
-                node.late,
-                now,
-                node.transfer.envelope,
-            )
-        )
+        place = (tenant, node.id, root, body.parent, body.lo, body.hi)
+        said = (node.signer.id, body.payee.id, _KINDS[body.kind], body.sequence, body.time)
+        rows.append((*place, *said, node.late, now, transfer.envelope))
     await insert_rows(tx, _TRANSFERS, _TRANSFER_COLUMNS, rows)
     for root, count in counts.items():
         grove.rows[root].records += count

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, exists, func, insert, select
 
 from offline_protocol.cose import Signed, unseal
 from offline_protocol.receipts import Receipt
@@ -62,6 +62,10 @@ async def take_waiting(
     tx: Tx, tenant: int, parents: Collection[bytes]
 ) -> tuple[list[Signed[Transfer]], list[Signed[Receipt]]]:
     """Remove and return the records that waited for these transfers."""
+    if not parents or not await tx.session.scalar(
+        select(exists().where(WaitingRow.tenant == tenant))
+    ):
+        return [], []
     found = await rows_among(
         tx, _TABLE, "envelope_id, kind, envelope", tenant=tenant, column="parent", values=parents
     )

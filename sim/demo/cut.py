@@ -1,8 +1,8 @@
 """A wire between two devices that is cut at the worst moment.
 
 It passes on whole frames (four bytes of length, then the frame) and reads none of them: the
-session is encrypted. The payee's second frame is its receipt; that frame is dropped, and the payer
-is killed with -9 before it can learn that it was paid.
+session is encrypted. The payee's third frame is its receipt, after greeting and handshake; that
+frame is dropped, and the payer is killed with -9 before it can learn that it was paid.
 """
 
 import os
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 _LENGTH_BYTES = 4
-_RECEIPT_FRAME = 2
+_RECEIPT_FRAME = 3
 _TIMEOUT_S = 30.0
 
 

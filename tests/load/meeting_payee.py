@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,10 @@ async def ask(where: str) -> None:
 
 async def bare_lan(_: str) -> None:
     async def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
+        with suppress(asyncio.CancelledError):  # the end of this process
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(met, LOOPBACK, 0)

@@ -21,7 +21,11 @@ MIU_BYTES: Final = 2_175
 """Largest unit that a link carries; the greatest that LLCP allows. The other side has its own."""
 WINDOW_UNITS: Final = 15
 """Units on the way without an acknowledgement; the greatest that LLCP allows."""
-LINK_TIMEOUT_MS: Final = 500
+LINK_TIMEOUT_MS: Final = 1_000
+"""Silence after which a link counts as ended."""
+WAITING_TIME: Final = 10
+"""Index of the time in which a unit is answered, here 309 ms; the greatest that LLCP allows. A
+busy device needs it: nfcpy gives a link up when three such times have passed."""
 CLOSE_SECONDS: Final = 5.0
 BACKLOG: Final = 4
 KNOCK: Final = to_stream(b"")
@@ -112,6 +116,7 @@ class Device:
             "role": self._role,
             "miu": MIU_BYTES,
             "lto": LINK_TIMEOUT_MS,
+            "rwt": WAITING_TIME,
             "sec": False,  # the session encrypts by itself
             "on-startup": self._started,
             "on-connect": self._connected,

@@ -14,6 +14,8 @@ from bumble.gatt_client import CharacteristicProxy
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from client_sdk.transports.ble.bumble_radio import end
+
 ADAPTER = "/org/bluez/hci0"
 _ADAPTER = "org.bluez.Adapter1"
 _DEVICE = "org.bluez.Device1"
@@ -155,7 +157,7 @@ class BlueZDouble:
         self._set(path, "ServicesResolved", value=True)
 
     async def _disconnect(self, message: Message) -> None:
-        await self._connections[message.path or ""].disconnect()
+        await end(self._connections[message.path or ""])
 
     def _gone(self, path: str) -> None:
         self._set(path, "ServicesResolved", value=False)

@@ -1,7 +1,6 @@
 """A listener among strangers: silent, slow, boasting, many, and some who know the request."""
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -150,8 +149,8 @@ async def test_a_boaster_is_sent_away_at_once() -> None:
         bytes(47),
         bytes(48),
         b"GET / HTTP/1.1\r\n\r\n",
-        os.urandom(48),
-        os.urandom(32_786),
+        SeededEntropy("noise")(48),
+        SeededEntropy("noise")(32_786),
     ],
 )
 async def test_garbage_is_sent_away_at_once(message: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -155,7 +154,7 @@ async def test_frames_of_every_size_pass_both_ways_and_goodbye_is_clean() -> Non
         listener.attend(attend, request_id=REQUEST, secret=SECRET, entropy=ENTROPY)
         link = await joined(reader)
         for size in (1, 128, 2175, 2176, 4096, 32_770):
-            frame = os.urandom(size)
+            frame = ENTROPY(size)
             await link.send(frame)
             assert await link.receive() == frame
         await link.close()
@@ -373,7 +372,7 @@ async def test_garbage_on_the_service_ends_that_connection_only(sent: list[bytes
 
 @pytest.mark.parametrize(
     "message",
-    [b"", b"\xd0\0\0", b"no NDEF at all", os.urandom(300), bytes(MESSAGE_BYTES_MAX)],
+    [b"", b"\xd0\0\0", b"no NDEF at all", ENTROPY(300), bytes(MESSAGE_BYTES_MAX)],
 )
 async def test_garbage_by_a_touch_is_no_request(message: bytes) -> None:
     async with Air.between() as air:

@@ -1,5 +1,8 @@
 """The exchange's state machine, as a table."""
 
+import re
+from collections.abc import Callable
+
 import pytest
 
 from client_sdk.core import (
@@ -14,6 +17,7 @@ from client_sdk.core import (
     step,
 )
 from client_sdk.errors import ExchangeStateError
+from scripts.diagrams import MEANING, WORDS, exchange_page, payee_diagram, payer_diagram
 
 WRITES = {
     Effect.RESERVE,
@@ -134,6 +138,20 @@ def test_signing_follows_a_durable_reservation() -> None:
     assert sorted(signing) == [State.LOCKED, State.STORED]
 
 
+def test_the_witness_is_told_before_value_is_signed_away() -> None:
+    effects = step(State.LOCKED, Input.CONTINUE).effects
+    assert effects.index(Effect.WITNESS) < effects.index(Effect.SIGN)
+    told = [row for row in TRANSITIONS.values() if Effect.WITNESS in row.effects]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - FINISHED - {State.IDLE, State.OPEN}))
+def test_the_servers_verdict_ends_every_exchange_that_holds_value(state: State) -> None:
+    in_memory_or_empty = {State.VERIFIED, State.SHOWN}
+    if state not in in_memory_or_empty:
+        assert step(state, Input.VERDICT).state is State.SETTLED
+
+
 def test_no_input_is_about_time() -> None:
     assert not any("time" in name.value or "expire" in name.value for name in Input)
 
@@ -159,3 +177,37 @@ def test_a_second_offer_sends_the_same_answer() -> None:
         assert again.state is state
         assert Effect.SEND in again.effects
         assert not WRITES & set(again.effects)
+
+
+ARROW = re.compile(r"^    (\w+) --> (\w+): (.*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("drawing", "states"), [(payer_diagram, PAYER_STATES), (payee_diagram, PAYEE_STATES)]
+)
+def test_a_drawing_shows_what_the_table_does(
+    drawing: Callable[[], str], states: frozenset[State]
+) -> None:
+    words = {word: happened for happened, word in WORDS.items()}
+    drawn = {
+        (State(before), words[word], State(after))
+        for before, after, inputs in ARROW.findall(drawing())
+        for word in inputs.split(", ")
+    }
+    assert drawn
+    for before, happened, after in drawn:
+        assert TRANSITIONS[before, happened].state is after
+        assert {before, after} <= states
+    assert {before for before, _, _ in drawn} == states - FINISHED
+
+
+def test_every_change_of_state_is_drawn_and_every_step_is_in_a_table() -> None:
+    page = exchange_page()
+    drawn = len(ARROW.findall(payer_diagram() + payee_diagram()))
+    pairs = {
+        (state, row.state) for (state, _), row in TRANSITIONS.items() if row.state is not state
+    }
+    assert drawn == len(pairs)
+    for (state, happened), row in TRANSITIONS.items():
+        assert f"| {state.value} | {WORDS[happened]} | {row.state.value} |" in page
+    assert set(MEANING) == set(Effect)

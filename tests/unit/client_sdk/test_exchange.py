@@ -4,16 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from client_sdk import errors
 from client_sdk.core import State
 from client_sdk.flows.receiving import Answer
+from client_sdk.flows.trusting import check_certificate, keep_certificate
+from client_sdk.keys.errors import TokenMissing
 from client_sdk.records import Role
+from client_sdk.store.sqlite import Hook
 from client_sdk.testing import (
     DAY_SECONDS,
+    FullAt,
     Issuer,
+    QuickKeys,
     SeededEntropy,
     SetClock,
     new_wallet,
@@ -28,6 +34,7 @@ from offline_protocol.chains import Payment
 from offline_protocol.cose import seal
 from offline_protocol.frames import FrameKind
 from offline_protocol.fraud import FraudProof, find_forks, verify_fraud_proof
+from offline_protocol.keys import PublicKey, Signer
 
 
 class Shop:
@@ -38,10 +45,12 @@ class Shop:
         self.clock = SetClock()
         self.wallets: list[Wallet] = []
 
-    async def person(self, name: str, *values: int, limits: Limits | None = None) -> Wallet:
+    async def person(
+        self, name: str, *values: int, limits: Limits | None = None, hook: Hook | None = None
+    ) -> Wallet:
         entropy = SeededEntropy(name)
         wallet = await Wallet.create(
-            None, keys=quick_keys(entropy=entropy), clock=self.clock, entropy=entropy
+            None, keys=quick_keys(entropy=entropy), clock=self.clock, entropy=entropy, hook=hook
         )
         self.issuer.equip(wallet, *values, name=name, now=self.clock.now(), limits=limits)
         self.wallets.append(wallet)
@@ -449,3 +458,141 @@ async def test_the_text_form_works_like_the_bytes(shop: Shop) -> None:
     sent = await amina.pay(text)
     got = await baker.receive(frames.to_text(await amina.frame_of(sent.id)))
     assert got.answer is Answer.PAID
+
+
+# A disk that fills up in the middle: nothing is lost, and what was begun goes on.
+
+
+async def test_a_reserved_payment_waits_with_the_unconfirmed_ones(shop: Shop) -> None:
+    disk = FullAt("signed bytes")
+    amina, baker = await shop.person("amina", 600, hook=disk), await shop.person("baker")
+    asked = await baker.request_payment(100, "EUR")
+    disk.left = 1
+    with pytest.raises(errors.StoreFull):
+        await amina.pay(asked.frame)
+    (waiting,) = await amina.unconfirmed()
+    assert (waiting.state, waiting.words) == (State.LOCKED, "ready, not sent")
+    assert [(one.spendable, one.unconfirmed) for one in await amina.balance()] == [(500, 100)]
+    got = await baker.receive(await amina.frame_of(waiting.id))
+    assert got.answer is Answer.PAID
+
+
+@pytest.mark.parametrize("write", ["payment", "receipt bytes"])
+async def test_a_payee_with_a_full_disk_says_nothing_and_can_be_tapped_again(
+    shop: Shop, write: str
+) -> None:
+    disk = FullAt(write)
+    amina, baker = await shop.person("amina", 600), await shop.person("baker", hook=disk)
+    asked = await baker.request_payment(100, "EUR")
+    payment = await amina.frame_of((await amina.pay(asked.frame)).id)
+    disk.left = 1
+    with pytest.raises(errors.StoreFull):
+        await baker.receive(payment)
+    got = await baker.receive(payment)
+    assert got.answer is Answer.PAID
+    assert await held(baker) == 100
+
+
+async def test_value_whose_payment_is_not_answered_yet_is_not_spent(shop: Shop) -> None:
+    disk = FullAt("receipt bytes")
+    amina, baker = await shop.person("amina", 600), await shop.person("baker", hook=disk)
+    asked = await baker.request_payment(100, "EUR")
+    payment = await amina.frame_of((await amina.pay(asked.frame)).id)
+    disk.left = 1
+    with pytest.raises(errors.StoreFull):
+        await baker.receive(payment)
+    back = await amina.request_payment(60, "EUR")
+    with pytest.raises(errors.ExchangeStateError, match="not answered yet") as refusal:
+        await baker.pay(back.frame)
+    assert refusal.value.fix is not None
+    await baker.frame_of(asked.exchange.id)
+    await baker.pay(back.frame)
+    assert await held(baker) == 40
+    numbers = [one.body.sequence for one in await baker.signed_transfers()]
+    assert numbers == [1]
+
+
+@pytest.mark.parametrize("write", ["reserve", "signed bytes", "state"])
+async def test_a_return_that_a_full_disk_stopped_goes_on(shop: Shop, write: str) -> None:
+    disk = FullAt(write)
+    amina, baker = await shop.person("amina", 600), await shop.person("baker", hook=disk)
+    paid, _ = await give(amina, baker, 100)
+    disk.left = 1
+    with pytest.raises(errors.StoreFull):
+        await baker.return_payment(paid.id)
+    back = await baker.return_payment(paid.id)
+    assert back.answer is Answer.SENT_BACK
+    assert await baker.frame_of(paid.id) == back.frame
+    assert back.frame is not None
+    await amina.receive(back.frame)
+    assert (await held(amina), await held(baker)) == (600, 0)
+
+
+async def test_a_number_that_a_full_disk_took_back_is_used_for_the_next_payment(
+    shop: Shop,
+) -> None:
+    """Also for further keys, whose numbers are counted apart: no gap, no number used twice."""
+    disk = FullAt("reserve")
+    amina, bo = await shop.person("amina", 600), await shop.person("bo", hook=disk)
+    shop.issuer.equip(bo, now=shop.clock.now())  # without a name, so that it asks with other keys
+    with bo.book.store.write("further keys") as tx:
+        (further,) = bo.book.keyring.make(tx, 1)
+        certificate = shop.issuer.certificate(further, now=shop.clock.now())
+        keep_certificate(bo.book, tx, check_certificate(bo.book, certificate.envelope))
+    asked = await bo.request_payment(100, "EUR")
+    assert (await amina.inspect(asked.frame)).payee_key == further.id
+    assert (await bo.receive(await amina.frame_of((await amina.pay(asked.frame)).id))).answer
+    for amount in (30, 20):
+        back = await amina.request_payment(amount, "EUR")
+        disk.left = 1
+        with pytest.raises(errors.StoreFull):
+            await bo.pay(back.frame)
+        assert (await amina.receive(await bo.frame_of((await bo.pay(back.frame)).id))).answer
+    assert [one.body.sequence for one in await bo.signed_transfers()] == [1, 2]
+
+
+class AwayKeys(QuickKeys):
+    """A key store that is sometimes not there."""
+
+    away = False
+
+    def signer(self, handle: bytes) -> Signer:
+        return AwaySigner(self, super().signer(handle))
+
+
+class AwaySigner:
+    def __init__(self, keys: AwayKeys, signer: Signer) -> None:
+        self._keys = keys
+        self._signer = signer
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self._signer.public_key
+
+    def sign(self, message: bytes) -> bytes:
+        if self._keys.away:
+            raise TokenMissing("The token is not in its place.")
+        return self._signer.sign(message)
+
+
+async def test_a_wallet_whose_token_is_away_opens_and_goes_on_when_it_is_back(
+    shop: Shop, tmp_path: Path
+) -> None:
+    entropy = SeededEntropy("token")
+    keys = AwayKeys("", entropy=entropy, witness_folder=tmp_path / "state")
+    path = tmp_path / "w.db"
+    baker = await shop.person("baker")
+    async with await Wallet.create(path, keys=keys, clock=shop.clock, entropy=entropy) as amina:
+        shop.issuer.equip(amina, 600)
+        asked = await baker.request_payment(100, "EUR")
+        keys.away = True
+        with pytest.raises(TokenMissing):
+            await amina.pay(asked.frame)
+    async with await Wallet.open(path, keys=keys, clock=shop.clock, entropy=entropy) as amina:
+        (waiting,) = await amina.unconfirmed()
+        with pytest.raises(TokenMissing):
+            await amina.frame_of(waiting.id)
+        keys.away = False
+        got = await baker.receive(await amina.frame_of(waiting.id))
+        assert got.answer is Answer.PAID
+        assert not find_forks(await amina.signed_transfers())

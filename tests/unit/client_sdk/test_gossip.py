@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -136,7 +137,7 @@ async def test_a_revocation_reaches_who_never_met_its_source(town: Town) -> None
     people = await town.people("amina", "baker", "cid", "dan")
     eve = await town.person("eve")
     learn_revocation(people[0].book, town.issuer.revoke(eve.key_id).envelope)
-    for payer, payee in zip(people, people[1:], strict=False):
+    for payer, payee in pairwise(people):
         await meet(payer, payee)
     asked = await people[-1].request_payment(10, "EUR")
     sent = await eve.frame_of((await eve.pay(asked.frame)).id)
@@ -150,6 +151,21 @@ async def test_the_request_names_the_epoch_that_is_held(town: Town) -> None:
     learn_revocation(baker.book, town.issuer.revoke(b"x" * 32).envelope)
     asked = await baker.request_payment(10, "EUR")
     assert unseal(PaymentRequest, unpack(asked.frame)[1]).body.epoch == 1
+
+
+async def test_what_a_key_signed_that_is_not_known_yet_is_passed_over(town: Town) -> None:
+    """There is no room for the new key set, and the deltas come without it."""
+    amina, baker = await town.people("amina", "baker")
+    for _ in range(4):
+        learn_key_set(amina.book, town.issuer.rotate().envelope)
+    learn_revocation(amina.book, town.issuer.revoke(b"x" * 32).envelope)
+    for room, epoch in ((512, 0), (ROOM, 1)):
+        asked = await baker.request_payment(10, "EUR")
+        one, two = linked_pair()
+        link = Recorder(one, evidence_bytes=room)
+        await asyncio.gather(amina.pay(asked.frame, link=link), baker.serve(two))
+        assert link.sent[-1][0] is FrameKind.WANT, "the talk went on to its end"
+        assert baker.book.blocklist.epoch == epoch
 
 
 async def double_spend(town: Town) -> tuple[Wallet, Wallet, Wallet]:
@@ -454,7 +470,8 @@ async def talk_as(mallory: Wallet, victim: Wallet, *frames: bytes) -> list[bytes
                     break
         return answers
 
-    return (await pay_by_hand(mallory, victim, then))[0]
+    answers: list[bytes] = (await pay_by_hand(mallory, victim, then))[0]
+    return answers
 
 
 async def test_a_forged_tag_can_neither_convict_nor_keep_anybody_from_paying(town: Town) -> None:
@@ -595,7 +612,7 @@ async def test_one_proof_about_a_key_is_kept_and_not_a_thousand(town: Town) -> N
     ]
     proofs = [
         pack(FrameKind.FRAUD_PROOF, build_fraud_proof(one, two, voucher=voucher).encode())
-        for one, two in zip(transfers, transfers[1:], strict=False)
+        for one, two in pairwise(transfers)
     ]
     await talk_as(eve, baker, *proofs, many_tags(0, 0))
     assert convicted(baker) == {eve.key_id}

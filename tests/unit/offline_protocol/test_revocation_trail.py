@@ -122,8 +122,11 @@ def test_two_sets_of_one_epoch_do_not_replace_each_other() -> None:
 
 def test_what_another_key_signed_is_refused() -> None:
     thief = signer_from("thief")
-    for signed in (delta(0, 3), whole(3)):
-        forged = seal(signed.body, thief)
+    kinds: tuple[SignedRevocation, ...] = (
+        seal(delta(0, 3).body, thief),
+        seal(whole(3).body, thief),
+    )
+    for forged in kinds:
         with pytest.raises(RevocationRefused):
             take_revocation(forged, KEYS, Revoked())
 
