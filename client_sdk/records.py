@@ -1,6 +1,6 @@
 """What the wallet remembers: typed rows and how they are written into the store."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from functools import cache
@@ -45,7 +45,7 @@ class Record:
         Raises:
             StoreCorrupt: the row holds something else.
         """
-        needed, known = _shape(cls)
+        needed, known = _shape(cast("Hashable", cls))
         if not isinstance(value, dict) or not needed <= value.keys() <= known:
             raise StoreCorrupt(f"A row that should hold a {cls.__name__} holds something else.")
         made: dict[str, Any] = {

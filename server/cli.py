@@ -164,8 +164,8 @@ def serve(port_file: Path | None) -> None:
             timeout_graceful_shutdown=_STOPPING_S,
         )
     )
-    # What stands here lives as long as the process, and a large sync makes many objects at once: the
-    # search for cycles leaves the one out and comes less often for the other.
+    # What stands here lives as long as the process, and a large sync makes many objects at once:
+    # the search for cycles leaves the one out and comes less often for the other.
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     server.run(sockets=[listener])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -360,9 +361,7 @@ class World:
             for exchange in self._shown(person):
                 payee = self._payee_of(exchange)
                 if exchange.role is Role.PAY and payee is not None and not payee.forgetful:
-                    frame = self.attempt(
-                        person, lambda wallet, one=exchange: wallet.frame_of(one.id)
-                    )  # type: ignore[misc]
+                    frame = self.attempt(person, partial(Wallet.frame_of, exchange_id=exchange.id))
                     if frame is not None:
                         self.arrive(Message(person, payee, frame), frame)
         self.under_way = waiting
