@@ -78,6 +78,7 @@ class Syncer:
         self._api = api
         self._named_epoch = WHOLE
         self._ask_whole = False
+        self._missing: frozenset[int] = frozenset()
 
     async def run(self, report: SyncReport | None = None) -> SyncReport:
         """Exchange batches until both sides have nothing more to say.
@@ -100,9 +101,9 @@ class Syncer:
             if answer.get("reset") is True:
                 queue.restart()
                 continue
-            if report.missing_sequences and not asked_again:
+            if self._missing and not asked_again:
                 asked_again = True
-                if self._mark_missing(report.missing_sequences):
+                if self._mark_missing():
                     queue.restart()
                     continue
             if not rows and answer.get("more") is not True and not self._ask_whole:
@@ -173,6 +174,15 @@ class Syncer:
         report.missing_sequences = [
             number for number in list_of(answer, "missing_sequences") if isinstance(number, int)
         ]
+        of_keys = answer.get("missing_of_keys")
+        lists = of_keys.values() if isinstance(of_keys, dict) else ()
+        self._missing = frozenset(report.missing_sequences).union(
+            number
+            for numbers in lists
+            if isinstance(numbers, list)
+            for number in numbers
+            if isinstance(number, int)
+        )
 
     def _take_key_set(self, envelope: bytes) -> None:
         root_key = self._book.root_key()
@@ -278,13 +288,16 @@ class Syncer:
             moved = replace(moved, state=step(exchange.state, Input.VERDICT).state)
         self._book.put_exchange(tx, moved)
 
-    def _mark_missing(self, sequences: list[int]) -> bool:
-        """Mark own transfers with these numbers for upload again; False if there are none."""
-        wanted = set(sequences)
+    def _mark_missing(self) -> bool:
+        """Mark own transfers with missing numbers for upload again; False if there are none.
+
+        Each key counts for itself. What another key has signed under the same number goes up once
+        more, too, and is a duplicate there.
+        """
         found = [
             transfer
             for transfer in self._book.signed_transfers()
-            if transfer.body.sequence in wanted
+            if transfer.body.sequence in self._missing
         ]
         with self._book.store.write("missing") as tx:
             for transfer in found:

@@ -57,6 +57,7 @@ class ContractServer:
         self.uploads: list[int] = []
         self.events: list[dict[str, Any]] = []
         self.missing: list[int] = []
+        self.missing_of_keys: dict[str, list[int]] = {}
         self.loaded = 0
         self.access = "access-0"
         self.refresh = "refresh-0"
@@ -157,6 +158,7 @@ class ContractServer:
         news = [event for event in self.events if event["seq"] > data["cursor"]]
         certificate = self.issuer.certificate(self._device, now=self.clock.now(), name="device")
         missing, self.missing = self.missing, []
+        of_keys, self.missing_of_keys = self.missing_of_keys, {}
         return {
             "results": results,
             "events": news[:2],
@@ -166,6 +168,7 @@ class ContractServer:
             "key_set": to_text(self.issuer.key_set.envelope),
             "server_time": self.clock.now(),
             "missing_sequences": missing,
+            "missing_of_keys": of_keys,
         }
 
     def tell(self, kind: str, **body: Any) -> None:

@@ -447,6 +447,9 @@ async def test_numbers_that_the_server_misses_go_up_again(
     server.missing = [1]
     await wallet.sync()
     assert sum(server.uploads) == before + 1
+    server.missing_of_keys = {"a further key": [1], "another": [7]}
+    await wallet.sync()
+    assert sum(server.uploads) == before + 2
 
 
 async def test_an_answer_that_makes_no_sense_is_told_as_such(

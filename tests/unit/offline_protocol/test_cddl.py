@@ -1,6 +1,7 @@
 """The CDDL of the specification describes the bytes that the reference writes, and no others."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from offline_protocol import cbor
 from offline_protocol.cose import seal
 from offline_protocol.frames import Refusal
 from offline_protocol.fraud import build_clone_alarm, build_fraud_proof
+from offline_protocol.gossip import News, Spend, Tag, write_spends, write_tags
 from tests.factories.protocol import Issuer, p256_signer_from, signer_from
 from tests.unit.offline_protocol.test_objects import BODIES
 
@@ -72,7 +74,24 @@ def test_evidence_and_refusals_fit() -> None:
     assert not _fits("refusal", Refusal(503, "payment_names_request").encode()[:-1])
 
 
+def test_what_devices_tell_each_other_fits() -> None:
+    issuer = Issuer()
+    ada = issuer.device("ada")
+    voucher = issuer.voucher(ada)
+    one, two = (ada.transfer(voucher.id, lo, lo + 10, ada.key, sequence=lo + 1) for lo in (0, 20))
+    tags = [Tag.of(one.body), Tag.of(two.body)]
+    news = News(epoch=3, key_set_version=1, policy_version=0, budget=512, proofs=(bytes(8),))
+    spends = [Spend(one, voucher), Spend(two, ada.certificate)]
+    assert _fits("news", news.encode())
+    assert not _fits("news", replace(news, budget=511).encode())
+    assert _fits("tags", write_tags(tags))
+    assert _fits("want", write_tags(tags))
+    assert not _fits("tag", cbor.encode([bytes(7), 0, 1]))
+    assert _fits("records", write_spends(spends))
+    assert not _fits("record", spends[0].transfer.envelope)
+
+
 def test_the_text_describes_every_object_and_nothing_else() -> None:
     described = set(re.findall(r"^([a-z-]+) = \{\n  1: ", TEXT, re.MULTILINE))
     names = {body.NAME for body in BODIES}
-    assert names | {"acceptance-rule", "evidence"} == described
+    assert names | {"acceptance-rule", "evidence", "news", "record"} == described
