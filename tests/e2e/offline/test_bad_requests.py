@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from server.kit.db import Base
 from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import trial_balance
+from server.offline.schemas import RECORDS_PER_SYNC_MAX
 from tests.e2e.offline.conftest import MakeWallet, Wallet
 
 # Signing in, proofs of possession and refusals themselves leave their own traces.
@@ -32,7 +33,7 @@ RECORDS: list[Any] = [
     [{"kind": "transfer", "object": ""}],
     [{"kind": "transfer", "object": "A" * 16_385}],
     [{"kind": "transfer", "object": "AA", "more": 1}],
-    [{"kind": "transfer", "object": "AA"}] * 201,
+    [{"kind": "transfer", "object": "AA"}] * (RECORDS_PER_SYNC_MAX + 1),
 ]
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((path, {"amount": bad}) for path in (TOP_UPS, VOUCHERS) for bad in AMOUNTS),

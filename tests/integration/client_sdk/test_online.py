@@ -10,6 +10,7 @@ import pytest
 from client_sdk import errors
 from client_sdk.api.encoding import to_text
 from client_sdk.core import State
+from client_sdk.flows import uploading
 from client_sdk.flows.claiming import ClaimPolicy
 from client_sdk.flows.trusting import IssuerRefused
 from client_sdk.records import Role
@@ -320,8 +321,9 @@ async def test_an_interrupted_sync_goes_on_where_it_stopped(
 
 
 async def test_many_records_go_up_in_batches(
-    wallet: Wallet, server: ContractServer, clock: SetClock
+    wallet: Wallet, server: ContractServer, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(uploading, "BATCH_RECORDS", 200)
     payer = await new_wallet(server.issuer, "payer", 10**6, clock=clock)
     for _ in range(101):
         asked = await wallet.request_payment(10, "EUR")
