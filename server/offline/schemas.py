@@ -68,7 +68,7 @@ class CertificatesCreate(Schema):
 
     bindings: Annotated[
         list[Annotated[str, msgspec.Meta(max_length=512)]],
-        msgspec.Meta(min_length=1, max_length=32),
+        msgspec.Meta(min_length=1, max_length=32, examples=[["hEOhASeg..."]]),
     ]
 
 
@@ -117,7 +117,9 @@ class SyncRequest(Schema):
     cursor: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1, examples=[0])]
     records: Annotated[list[RecordUpload], msgspec.Meta(max_length=RECORDS_PER_SYNC_MAX)]
     held: Held = msgspec.field(default_factory=Held)
-    history: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    history: Annotated[
+        Annotated[str, msgspec.Meta(max_length=64)] | None, msgspec.Meta(examples=[None])
+    ] = None
 
 
 class RecordResult(Schema):

@@ -29,7 +29,12 @@ from server.settings import Settings
 NumberFrom = Annotated[int, QueryParameter(ge=0, le=2**53 - 1)]
 
 
-@get("/offline/revocations", summary="What no payee should take", opt={OPEN_ROUTE: True})
+@get(
+    "/offline/revocations",
+    summary="What no payee should take",
+    opt={OPEN_ROUTE: True},
+    responses=refusals(),
+)
 async def show_revocations(
     uow: NamedDependency[UnitOfWork],
     issuer_keys: NamedDependency[IssuerKeys],
@@ -40,7 +45,12 @@ async def show_revocations(
     return await uow.read(lambda tx: revocations_since(tx, settings.tenant, issuer_keys, epoch))
 
 
-@get("/offline/certificate-log", summary="Every certificate ever signed", opt={OPEN_ROUTE: True})
+@get(
+    "/offline/certificate-log",
+    summary="Every certificate ever signed",
+    opt={OPEN_ROUTE: True},
+    responses=refusals(),
+)
 async def show_certificate_log(
     uow: NamedDependency[UnitOfWork],
     settings: NamedDependency[Settings],
