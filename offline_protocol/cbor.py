@@ -77,8 +77,10 @@ def read_head(data: bytes, at: int, major: Major) -> tuple[int, int]:
         MalformedCbor: no head of the strict form begins there.
         MalformedObject: it is the head of another type.
     """
-    if at < len(data) and data[at] >> 5 == major and data[at] & 0x1F < _ONE_BYTE:
-        return data[at] & 0x1F, at + 1
+    if at < len(data):
+        argument = data[at] - (major << 5)
+        if 0 <= argument < _ONE_BYTE:
+            return argument, at + 1
     found, argument, end = _read_head(data, at)
     if found != major:
         raise MalformedObject(f"major type {found} where {major} is needed")

@@ -39,6 +39,7 @@ from offline_protocol.fields import (
 )
 from offline_protocol.forms import KEY, NUMBER, field, form, made, number
 from offline_protocol.keys import PublicKey, read_key
+from offline_protocol.lazy import lazy
 
 _SCALE_MOST = 18
 
@@ -50,6 +51,7 @@ class KeyUse(StrEnum):
     SETTLE = "settle"
 
 
+_SETTLE = KeyUse.SETTLE
 _USE_NUMBERS = {KeyUse.ISSUE: 1, KeyUse.SETTLE: 2}
 _USES = {number: use for use, number in _USE_NUMBERS.items()}
 
@@ -135,13 +137,17 @@ class KeySet(Identified):
     def settles(self, key: PublicKey, at: int) -> bool:
         """Whether claims could be made out to this key at this time."""
         for candidate in self.keys:
-            if candidate.key.raw == key.raw and candidate.serves(KeyUse.SETTLE, at):
+            if candidate.key.raw == key.raw and candidate.serves(_SETTLE, at):
                 return True
         return False
 
     def scale(self, currency: str) -> int | None:
         """Decimal places of a currency, None when the set does not list it."""
-        return dict(self.scales).get(currency)
+        return self._scale_of.get(currency)
+
+    @lazy
+    def _scale_of(self) -> dict[str, int]:
+        return dict(self.scales)
 
     def to_payload(self) -> bytes:
         fields: dict[int, cbor.Value] = {

@@ -20,11 +20,15 @@ from offline_protocol.rules import (
 from offline_protocol.transfers import TransferKind
 from offline_protocol.vouchers import Voucher
 
+# Looking up a member of an enum costs more than most rules.
+_PAY, _RETURN, _CLAIM = TransferKind
+_ISSUE = KeyUse.ISSUE
+
 
 @rule(About.VOUCHER, 401, "The voucher names a key of the key set that issued at that time.")
 def voucher_key_known(voucher: Signed[Voucher], context: TrustContext) -> str | None:
     try:
-        context.key_set.key(voucher.body.kid, voucher.body.issued_at, KeyUse.ISSUE)
+        context.key_set.key(voucher.body.kid, voucher.body.issued_at, _ISSUE)
     except UnknownIssuerKey as error:
         return error.message
     return None
@@ -33,7 +37,7 @@ def voucher_key_known(voucher: Signed[Voucher], context: TrustContext) -> str | 
 @rule(About.VOUCHER, 402, "That key signed the voucher.")
 def voucher_signed(voucher: Signed[Voucher], context: TrustContext) -> str | None:
     body = voucher.body
-    return signature_complaint(voucher, context.key_set.key(body.kid, body.issued_at, KeyUse.ISSUE))
+    return signature_complaint(voucher, context.key_set.key(body.kid, body.issued_at, _ISSUE))
 
 
 @rule(About.VOUCHER, 403, "The currency is one of the key set's, where the set lists any.")
@@ -62,7 +66,7 @@ def transfer_inside_parent(link: Link, _: TrustContext) -> str | None:
 
 @rule(About.TRANSFER, 413, "A claim ends a chain.")
 def transfer_not_after_claim(link: Link, _: TrustContext) -> str | None:
-    if link.before is not None and link.before.kind is TransferKind.CLAIM:
+    if link.before is not None and link.before.kind is _CLAIM:
         return "the value was claimed; nothing can follow"
     return None
 
@@ -74,9 +78,9 @@ def transfer_not_after_claim(link: Link, _: TrustContext) -> str | None:
 )
 def transfer_returns_whole(link: Link, _: TrustContext) -> str | None:
     transfer, before = link.transfer.body, link.before
-    if transfer.kind is not TransferKind.RETURN:
+    if transfer.kind is not _RETURN:
         return None
-    if before is None or before.kind is not TransferKind.PAY:
+    if before is None or before.kind is not _PAY:
         return "only a payment can be returned"
     if (transfer.lo, transfer.hi) != (before.lo, before.hi):
         return "a return gives back the whole interval"
@@ -95,7 +99,7 @@ def transfer_returns_whole(link: Link, _: TrustContext) -> str | None:
 def transfer_claims_at_issuer(link: Link, context: TrustContext) -> str | None:
     transfer = link.transfer.body
     to_issuer = context.key_set.settles(transfer.payee, transfer.time)
-    if transfer.kind is TransferKind.CLAIM:
+    if transfer.kind is _CLAIM:
         if not to_issuer:
             return "a claim goes to the issuer's settling key"
         if transfer.request_id != NO_REQUEST:
@@ -108,7 +112,7 @@ def transfer_claims_at_issuer(link: Link, context: TrustContext) -> str | None:
 @rule(About.TRANSFER, 416, "The hops do not exceed the voucher's limit.")
 def transfer_within_voucher_hops(link: Link, _: TrustContext) -> str | None:
     most = link.voucher.limits.hops_max
-    if link.transfer.body.kind is TransferKind.PAY and link.hops_used > most:
+    if link.transfer.body.kind is _PAY and link.hops_used > most:
         return f"hop {link.hops_used}, the voucher allows {most}; claim the value online"
     return None
 
@@ -142,7 +146,7 @@ def transfer_certificate_issued(link: Link, context: TrustContext) -> str | None
     "A payment's time lies within the certificate's, with 120 s of slack before.",
 )
 def transfer_within_certificate(link: Link, _: TrustContext) -> str | None:
-    if link.certificate is None or link.transfer.body.kind is not TransferKind.PAY:
+    if link.certificate is None or link.transfer.body.kind is not _PAY:
         return None
     certificate = link.certificate.body
     first = certificate.valid_from - CLOCK_SLACK_S
@@ -153,7 +157,7 @@ def transfer_within_certificate(link: Link, _: TrustContext) -> str | None:
 
 @rule(About.TRANSFER, 425, "The hops do not exceed the certificate's limit.")
 def transfer_within_certificate_hops(link: Link, _: TrustContext) -> str | None:
-    if link.certificate is None or link.transfer.body.kind is not TransferKind.PAY:
+    if link.certificate is None or link.transfer.body.kind is not _PAY:
         return None
     most = link.certificate.body.limits.hops_max
     if link.hops_used > most:
@@ -169,7 +173,7 @@ def transfer_within_certificate_hops(link: Link, _: TrustContext) -> str | None:
 )
 def transfer_within_payment_limit(link: Link, _: TrustContext) -> str | None:
     transfer = link.transfer.body
-    if transfer.kind is TransferKind.PAY and transfer.amount > link.payment_max:
+    if transfer.kind is _PAY and transfer.amount > link.payment_max:
         return f"{transfer.amount} at once, the signer may pay {link.payment_max}"
     return None
 
@@ -182,7 +186,7 @@ def transfer_within_payment_limit(link: Link, _: TrustContext) -> str | None:
 )
 def transfer_in_time(link: Link, _: TrustContext) -> str | None:
     transfer, voucher = link.transfer.body, link.voucher
-    pays = transfer.kind is TransferKind.PAY
+    pays = transfer.kind is _PAY
     last = voucher.spend_by if pays else voucher.claim_by
     first = voucher.issued_at - CLOCK_SLACK_S
     if not first <= transfer.time <= last:

@@ -4,7 +4,6 @@ On the wire a chain is `[voucher, [transfer, certificate], ...]` and a payment i
 every object stands in it as the array that its envelope is.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -21,6 +20,8 @@ from offline_protocol.transfers import Transfer, TransferKind
 from offline_protocol.vouchers import Voucher
 
 _PARTS_OF_HOP = (1, 2)
+_PAY = TransferKind.PAY
+_ARRAY = cbor.Major.ARRAY
 
 
 class Hop(NamedTuple):
@@ -33,6 +34,7 @@ class Hop(NamedTuple):
 class Link(NamedTuple):
     """A hop seen from where it hangs: what the rules about transfers look at.
 
+    `signer` is who had to sign it: the owner of the parent. `giver_before` signed the parent.
     `hops_used` counts the changes of owner up to and including this one.
     """
 
@@ -40,13 +42,9 @@ class Link(NamedTuple):
     before: Transfer | None
     transfer: Signed[Transfer]
     certificate: Signed[DeviceCertificate] | None
+    signer: PublicKey
     giver_before: PublicKey | None
     hops_used: int
-
-    @property
-    def signer(self) -> PublicKey:
-        """Who had to sign: the owner of the parent."""
-        return self.voucher.holder if self.before is None else self.before.payee
 
     @property
     def parent_id(self) -> bytes:
@@ -76,7 +74,7 @@ class Chain:
     def __post_init__(self) -> None:
         check_many("hops", self.hops, most=CHAIN_LINKS_MAX)
 
-    @lazy
+    @property
     def tip(self) -> Transfer | None:
         return self.hops[-1].transfer.body if self.hops else None
 
@@ -99,7 +97,8 @@ class Chain:
 
     @property
     def amount(self) -> int:
-        return self.hi - self.lo
+        tip = self.tip
+        return self.voucher.body.value if tip is None else tip.hi - tip.lo
 
     @property
     def currency(self) -> str:
@@ -108,23 +107,21 @@ class Chain:
     @property
     def hops_used(self) -> int:
         """Changes of owner so far. Returns and claims are not counted; a returned payment is."""
-        return sum(hop.transfer.body.kind is TransferKind.PAY for hop in self.hops)
+        return sum(hop.transfer.body.kind is _PAY for hop in self.hops)
 
     @lazy
     def links(self) -> tuple[Link, ...]:
-        return tuple(self._walk())
-
-    def _walk(self) -> Iterator[Link]:
+        links: list[Link] = []
+        voucher = self.voucher.body
         before: Transfer | None = None
-        giver_before: PublicKey | None = None
+        signer, giver_before = voucher.holder, None
         used = 0
-        for hop in self.hops:
-            used += hop.transfer.body.kind is TransferKind.PAY
-            link = Link(
-                self.voucher.body, before, hop.transfer, hop.certificate, giver_before, used
-            )
-            yield link
-            giver_before, before = link.signer, hop.transfer.body
+        for transfer, certificate in self.hops:
+            body = transfer.body
+            used += body.kind is _PAY
+            links.append(Link(voucher, before, transfer, certificate, signer, giver_before, used))
+            before, signer, giver_before = body, body.payee, signer
+        return tuple(links)
 
     def extend(
         self, transfer: Signed[Transfer], certificate: Signed[DeviceCertificate] | None = None
@@ -156,12 +153,12 @@ class Payment:
 
     def __post_init__(self) -> None:
         check_many("chains", self.chains, least=1, most=CHAINS_MAX)
-        if not all(chain.hops for chain in self.chains):
-            raise MalformedObject("every chain of a payment ends in a transfer")
+        for chain in self.chains:
+            _check_pays(chain)
 
     @lazy
     def amount(self) -> int:
-        return sum(chain.amount for chain in self.chains)
+        return sum([chain.amount for chain in self.chains])
 
     @property
     def transfer_ids(self) -> tuple[bytes, ...]:
@@ -179,12 +176,13 @@ class Payment:
             ProtocolError: not a payment.
         """
         _check_size(data)
-        count, at = cbor.read_head(data, 0, cbor.Major.ARRAY)
+        count, at = cbor.read_head(data, 0, _ARRAY)
         if not 1 <= count <= CHAINS_MAX:
             raise MalformedObject(f"{count} chains, allowed are 1..{CHAINS_MAX}")
         chains = []
         for _ in range(count):
             chain, at = _read_chain(data, at)
+            _check_pays(chain)
             chains.append(chain)
         _check_whole(data, at)
         return cls(tuple(chains))
@@ -201,11 +199,11 @@ def _write_chain(chain: Chain) -> bytes:
 
 
 def _array(count: int) -> bytes:
-    return cbor.head(cbor.Major.ARRAY, count)
+    return cbor.head(_ARRAY, count)
 
 
 def _read_chain(data: bytes, at: int) -> tuple[Chain, int]:
-    count, at = cbor.read_head(data, at, cbor.Major.ARRAY)
+    count, at = cbor.read_head(data, at, _ARRAY)
     if not 1 <= count <= 1 + CHAIN_LINKS_MAX:
         raise MalformedObject(f"a chain of {count} parts, allowed are 1..{1 + CHAIN_LINKS_MAX}")
     voucher, at = unseal_at(Voucher, data, at)
@@ -217,7 +215,7 @@ def _read_chain(data: bytes, at: int) -> tuple[Chain, int]:
 
 
 def _read_hop(data: bytes, at: int) -> tuple[Hop, int]:
-    count, at = cbor.read_head(data, at, cbor.Major.ARRAY)
+    count, at = cbor.read_head(data, at, _ARRAY)
     if count not in _PARTS_OF_HOP:
         raise MalformedObject("a hop is a transfer, or a transfer and a certificate")
     transfer, at = unseal_at(Transfer, data, at)
@@ -225,6 +223,11 @@ def _read_hop(data: bytes, at: int) -> tuple[Hop, int]:
         return Hop(transfer), at
     certificate, at = unseal_at(DeviceCertificate, data, at)
     return Hop(transfer, certificate), at
+
+
+def _check_pays(chain: Chain) -> None:
+    if not chain.hops:
+        raise MalformedObject("every chain of a payment ends in a transfer")
 
 
 def _check_whole(data: bytes, end: int) -> None:

@@ -9,7 +9,7 @@ name and payload, never over the signature: the same content signed twice is the
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from offline_protocol import cbor
@@ -35,6 +35,7 @@ _ID_PREFIX = "tallystick/1/id/"
 _BEFORE_HEADER = b"\x84\x43"
 _AFTER_HEADER = b"\xa0"
 _PREFIX_BYTES = 6
+_HEADER_AT = slice(2, 5)
 _PREFIXES = {
     _BEFORE_HEADER + header + _AFTER_HEADER: algorithm
     for header, algorithm in PROTECTED_HEADERS.items()
@@ -105,7 +106,7 @@ class Signed(Generic[BodyT_co]):
 
 def object_id(name: str, payload: bytes) -> bytes:
     """The id of the object of this kind with this payload."""
-    return hashlib.sha256(_ID_PREFIX.encode() + name.encode() + payload).digest()
+    return hashlib.sha256(_id_head(name) + payload).digest()
 
 
 def seal(body: BodyT, signer: Signer) -> Signed[BodyT]:
@@ -149,13 +150,13 @@ def unseal_at(kind: type[BodyT], data: bytes, at: int) -> tuple[Signed[BodyT], i
     Raises:
         ProtocolError: no envelope begins there, or none of this kind.
     """
-    parts, end = _open_at(data, at)
+    payload, end = _payload_at(data, at)
     if end - at > kind.BYTES_MAX:
         raise MalformedEnvelope(f"{kind.NAME} of {end - at} bytes, at most {kind.BYTES_MAX}")
     whole = data if end - at == len(data) else data[at:end]
-    body = kind.from_payload(parts.payload)
+    body = kind.from_payload(payload)
     # There is one way to write a body, so what was read is what would be written.
-    vars(body)["payload"] = parts.payload
+    object.__setattr__(body, "payload", payload)
     signed: Signed[BodyT] = made(Signed, body=body, envelope=whole)
     return signed, end
 
@@ -167,12 +168,11 @@ def check_signature(signed: Signed[Body], key: PublicKey) -> None:
         BadSignature: another key, other content or another algorithm than the key's.
     """
     envelope = signed.envelope
-    algorithm = _PREFIXES[envelope[:_PREFIX_BYTES]]
-    if algorithm is not key.algorithm:
+    if _PREFIXES[envelope[:_PREFIX_BYTES]] is not key.algorithm:
         raise BadSignature("the header names another algorithm than the key's")
     # The payload stands in the envelope as it stands in what was signed: as a byte string.
     payload = envelope[_PREFIX_BYTES:-_SIGNATURE_PART_BYTES]
-    head = _sig_structure_head(HEADER_OF[algorithm], signed.body.NAME)
+    head = _sig_structure_head(envelope[_HEADER_AT], signed.body.NAME)
     key.verify(head + payload, envelope[-SIGNATURE_BYTES:])
 
 
@@ -183,15 +183,20 @@ def open_envelope(envelope: bytes) -> Envelope:
         MalformedEnvelope: another form.
         UnsupportedAlgorithm: the right form with a header of another algorithm.
     """
-    parts, end = _open_at(envelope, 0)
+    payload, end = _payload_at(envelope, 0)
     if end != len(envelope):
         raise MalformedEnvelope(f"{len(envelope) - end} bytes are left over after the object")
-    return parts
+    return Envelope(_PREFIXES[envelope[:_PREFIX_BYTES]], payload, envelope[-SIGNATURE_BYTES:])
 
 
 def to_be_signed(protected: bytes, name: str, payload: bytes) -> bytes:
     """The Sig_structure of RFC 9052 section 4.4."""
     return _sig_structure_head(protected, name) + cbor.encode(payload)
+
+
+@cache
+def _id_head(name: str) -> bytes:
+    return (_ID_PREFIX + name).encode()
 
 
 @lru_cache(maxsize=64)
@@ -200,10 +205,10 @@ def _sig_structure_head(protected: bytes, name: str) -> bytes:
     return cbor.encode([_CONTEXT, protected, (_AAD_PREFIX + name).encode(), b""])[:-1]
 
 
-def _open_at(data: bytes, at: int) -> tuple[Envelope, int]:
+def _payload_at(data: bytes, at: int) -> tuple[bytes, int]:
+    """The payload of the envelope that begins at a place, and the place behind the envelope."""
     start = at + _PREFIX_BYTES
-    algorithm = _PREFIXES.get(data[at:start])
-    if algorithm is None:
+    if data[at:start] not in _PREFIXES:
         raise _not_an_envelope(data[at:start])
     # Nearly every payload has 24 to 255 bytes.
     if data[start : start + 1] == b"\x58" and data[start + 1 : start + 2] >= b"\x18":
@@ -211,11 +216,10 @@ def _open_at(data: bytes, at: int) -> tuple[Envelope, int]:
     else:
         size, payload_at = _payload_size(data, start)
     signature_head_at = payload_at + size
-    signature_at = signature_head_at + len(_SIGNATURE_HEAD)
-    end = signature_at + SIGNATURE_BYTES
-    if end > len(data) or data[signature_head_at:signature_at] != _SIGNATURE_HEAD:
+    end = signature_head_at + _SIGNATURE_PART_BYTES
+    if end > len(data) or not data.startswith(_SIGNATURE_HEAD, signature_head_at):
         raise MalformedEnvelope(f"payload, then a signature of {SIGNATURE_BYTES} bytes: not here")
-    return Envelope(algorithm, data[payload_at:signature_head_at], data[signature_at:end]), end
+    return data[payload_at:signature_head_at], end
 
 
 def _payload_size(data: bytes, at: int) -> tuple[int, int]:

@@ -36,11 +36,11 @@ def fixed(size: int) -> bytes:
 
 def number(group: bytes) -> int:
     """The integer that `NUMBER` matched."""
-    return group[0] if len(group) == 1 else int.from_bytes(group[1:], "big")
+    return int.from_bytes(group[1:] or group, "big")
 
 
 def made(of: type[Made], /, **fields: Any) -> Made:
     """An object of fields that were checked before."""
     instance = object.__new__(of)
-    vars(instance).update(fields)
+    object.__setattr__(instance, "__dict__", fields)
     return instance

@@ -19,6 +19,7 @@ from offline_protocol.lazy import lazy
 
 _ID_PREFIX = b"tallystick/1/id/key"
 _KID_BYTES = 4
+_ALGORITHMS = {ED25519_KEY_BYTES: Algorithm.ED25519, P256_KEY_BYTES: Algorithm.ESP256}
 _FIELD_PRIME = 2**255 - 19
 _SIGN_BIT = 1 << 255
 _P256_HEADS = frozenset({b"\x02", b"\x03"})
@@ -36,7 +37,7 @@ except ModuleNotFoundError:  # without the extra `p256` such keys are refused
     p256 = None  # type: ignore[assignment]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PublicKey:
     """A verifying key.
 
@@ -64,9 +65,15 @@ class PublicKey:
         else:
             raise MalformedObject(f"a key has 32 or 33 bytes, not {size}")
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is PublicKey and self.raw == other.raw)
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
     @property
     def algorithm(self) -> Algorithm:
-        return Algorithm.ED25519 if len(self.raw) == ED25519_KEY_BYTES else Algorithm.ESP256
+        return _ALGORITHMS[len(self.raw)]
 
     @property
     def is_of_prime_order(self) -> bool:
@@ -97,7 +104,7 @@ class PublicKey:
         """
         if len(signature) != SIGNATURE_BYTES:
             raise BadSignature(f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}")
-        if self.algorithm is Algorithm.ESP256:
+        if len(self.raw) == P256_KEY_BYTES:
             p256.verify(self.raw, message, signature)
             return
         try:

@@ -24,5 +24,6 @@ else:
             if instance is None:
                 return self
             # From now on the value itself is found first.
-            value = vars(instance)[self._name] = self._work_out(instance)
+            value = self._work_out(instance)
+            object.__setattr__(instance, self._name, value)
             return value

@@ -5,32 +5,41 @@ the clock and the list of what is revoked count too: they decide what to accept 
 owns what in the end.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from offline_protocol.certificates import KeyUse
 from offline_protocol.chains import Chain, Link, Payment
 from offline_protocol.constants import CLOCK_SLACK_S
 from offline_protocol.cose import Signed
 from offline_protocol.fraud import find_clones, find_forks
-from offline_protocol.lazy import lazy
 from offline_protocol.receipts import Receipt
 from offline_protocol.requests import PaymentRequest
 from offline_protocol.rules import About, Rule, TrustContext, rule, signature_complaint
 from offline_protocol.transfers import TransferKind
 
+# Looking up a member of an enum costs more than most rules.
+_PAY, _RETURN = TransferKind.PAY, TransferKind.RETURN
 
-@dataclass(frozen=True)
-class PaymentCase:
-    """A payment and the payee's own request that it answers."""
+
+class PaymentCase(NamedTuple):
+    """A payment and the payee's own request that it answers.
+
+    `links` are those of all chains, `tips` the last of each.
+    """
 
     payment: Payment
     request: PaymentRequest
+    links: Sequence[Link]
+    tips: Sequence[Link]
 
-    @lazy
-    def tips(self) -> list[Link]:
-        return [chain.links[-1] for chain in self.payment.chains]
+    @classmethod
+    def of(cls, payment: Payment, request: PaymentRequest) -> "PaymentCase":
+        walks = [chain.links for chain in payment.chains]
+        links = walks[0] if len(walks) == 1 else [link for walk in walks for link in walk]
+        return cls(payment, request, links, [walk[-1] for walk in walks])
 
 
 @dataclass(frozen=True)
@@ -51,14 +60,10 @@ class ReceiptCase:
     amount: int
 
 
-def _links(payment: Payment) -> Iterable[Link]:
-    return (link for chain in payment.chains for link in chain.links)
-
-
 @rule(About.PAYMENT, 501, "Every chain ends in a payment, not in a return or a claim.")
 def payment_pays(case: PaymentCase, _: TrustContext) -> str | None:
     for tip in case.tips:
-        if tip.transfer.body.kind is not TransferKind.PAY:
+        if tip.transfer.body.kind is not _PAY:
             return "a chain of the payment ends in a return or a claim"
     return None
 
@@ -82,14 +87,17 @@ def payment_names_request(case: PaymentCase, _: TrustContext) -> str | None:
 
 @rule(About.PAYMENT, 504, "Every voucher is in the currency that was asked for.")
 def payment_in_currency(case: PaymentCase, _: TrustContext) -> str | None:
-    for chain in case.payment.chains:
-        if chain.currency != case.request.currency:
-            return f"a chain pays {chain.currency}, asked was {case.request.currency}"
+    asked = case.request.currency
+    for tip in case.tips:
+        if tip.voucher.currency != asked:
+            return f"a chain pays {tip.voucher.currency}, asked was {asked}"
     return None
 
 
 @rule(About.PAYMENT, 505, "The pieces do not overlap: no unit is paid twice.")
 def payment_pieces_distinct(case: PaymentCase, _: TrustContext) -> str | None:
+    if len(case.tips) == 1:
+        return None
     pieces = sorted((c.voucher.id, c.lo, c.hi) for c in case.payment.chains)
     for (root, _lo, hi), (next_root, next_lo, _hi) in pairwise(pieces):
         if root == next_root and next_lo < hi:
@@ -99,22 +107,23 @@ def payment_pieces_distinct(case: PaymentCase, _: TrustContext) -> str | None:
 
 @rule(About.PAYMENT, 506, "No two transfers in it contradict each other.")
 def payment_without_fork(case: PaymentCase, _: TrustContext) -> str | None:
-    if find_forks(link.transfer for link in _links(case.payment)):
+    if find_forks([link.transfer for link in case.links]):
         return "the payment itself holds a double spending"
     return None
 
 
 @rule(About.PAYMENT, 507, "No key used a sequence number in it twice.")
 def payment_without_clone(case: PaymentCase, _: TrustContext) -> str | None:
-    if find_clones((link.signer, link.transfer) for link in _links(case.payment)):
+    if find_clones([(link.signer, link.transfer) for link in case.links]):
         return "a device used one sequence number for two transfers"
     return None
 
 
 @rule(About.PAYMENT, 508, "Together it is the amount asked for, or any where none was named.")
 def payment_of_amount(case: PaymentCase, _: TrustContext) -> str | None:
-    if case.request.amount not in {0, case.payment.amount}:
-        return f"the payment is {case.payment.amount}, asked was {case.request.amount}"
+    asked, amount = case.request.amount, case.payment.amount
+    if asked not in (0, amount):
+        return f"the payment is {amount}, asked was {asked}"
     return None
 
 
@@ -184,7 +193,7 @@ def _identities(chain: Chain, context: TrustContext) -> Iterable[bytes]:
 
 @rule(About.RETURN, 551, "Every chain ends in a return.")
 def return_returns(case: ReturnCase, _: TrustContext) -> str | None:
-    if any(c.links[-1].transfer.body.kind is not TransferKind.RETURN for c in case.payment.chains):
+    if any(c.links[-1].transfer.body.kind is not _RETURN for c in case.payment.chains):
         return "a chain does not end in a return"
     return None
 

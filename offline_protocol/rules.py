@@ -18,6 +18,7 @@ from offline_protocol.errors import (
     UnknownIssuerKey,
 )
 from offline_protocol.keys import PublicKey
+from offline_protocol.lazy import lazy
 
 Subject = TypeVar("Subject")
 Context = TypeVar("Context")
@@ -38,7 +39,7 @@ class TrustContext:
     time_floor: int = 0
     revoked: frozenset[bytes] = frozenset()
 
-    @property
+    @lazy
     def moment(self) -> int:
         """The time to test expiry against."""
         return max(self.now, self.time_floor)

@@ -99,7 +99,7 @@ class Transfer(Identified):
                     request_id=request_id,
                     sequence=number(sequence),
                     time=number(time),
-                    kind=TransferKind.PAY if kind is None else _KINDS[kind],
+                    kind=_KINDS[kind],
                 )
         return cls._from_fields(payload)
 
@@ -120,7 +120,7 @@ class Transfer(Identified):
         return transfer
 
 
-_KINDS = {b"\x01": TransferKind.RETURN, b"\x02": TransferKind.CLAIM}
+_KINDS = {None: TransferKind.PAY, b"\x01": TransferKind.RETURN, b"\x02": TransferKind.CLAIM}
 _FORM = form(
     rb"(?:\xa8|\xa9(?=.*\x09[\x01\x02]\Z))\x01\x05",
     field(2, fixed(ID_BYTES)),

@@ -100,7 +100,7 @@ def verify_payment(
     """
     for chain in payment.chains:
         verify_chain(chain, context)
-    walk(PAYMENT_RULES, PaymentCase(payment, request), context)
+    walk(PAYMENT_RULES, PaymentCase.of(payment, request), context)
     return VerifiedPayment(payment.amount, request.currency, payment.chains)
 
 

@@ -84,7 +84,8 @@ class Voucher(Identified):
         match = _FORM.fullmatch(payload)
         if match is not None:
             kid, serial, currency, value, holder, issued, spend, hops, most, claim = match.groups()
-            worth, issued_at, spend_by, claim_by = map(number, (value, issued, spend, claim))
+            worth, issued_at = number(value), number(issued)
+            spend_by, claim_by = number(spend), number(claim)
             if worth and issued_at <= spend_by <= claim_by:
                 return made(
                     cls,

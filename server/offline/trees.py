@@ -103,12 +103,14 @@ class Tree:
         paid = transfer.body.kind is TransferKind.PAY
         parent = self.nodes.get(transfer.body.parent)
         if parent is None:
-            return Link(self.voucher.body, None, transfer, certificate, None, int(paid))
+            holder = self.voucher.body.holder
+            return Link(self.voucher.body, None, transfer, certificate, holder, None, int(paid))
         return Link(
             self.voucher.body,
             parent.transfer.body,
             transfer,
             certificate,
+            parent.payee,
             parent.signer,
             parent.hops + paid,
         )
