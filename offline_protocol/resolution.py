@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from typing import TypeVar
 
 from offline_protocol.keys import PublicKey
@@ -18,6 +19,8 @@ from offline_protocol.transfers import Transfer, TransferKind
 from offline_protocol.vouchers import Voucher
 
 Item = TypeVar("Item")
+
+_SPAN_LO = itemgetter(0)
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,25 @@ def sweep(
 ) -> Iterator[tuple[int, int, list[Item]]]:
     """Cut [lo, hi) wherever a span begins or ends; give each part with what covers it, ordered.
 
-    Spans lie inside [lo, hi). Parts that nothing covers are given too.
+    Spans lie inside [lo, hi) and are not empty. Parts that nothing covers are given too.
     """
+    spans = sorted(spans, key=_SPAN_LO)
+    if any(left[1] > right[0] for left, right in pairwise(spans)):
+        yield from _sweep_overlapping(spans, lo, hi, order=order)
+        return
+    # Side by side, as nearly always: they are the parts, and so are the gaps between them.
+    for span_lo, span_hi, item in spans:
+        if lo < span_lo:
+            yield lo, span_lo, []
+        yield span_lo, span_hi, [item]
+        lo = span_hi
+    if lo < hi:
+        yield lo, hi, []
+
+
+def _sweep_overlapping(
+    spans: Iterable[tuple[int, int, Item]], lo: int, hi: int, *, order: Callable[[Item], bytes]
+) -> Iterator[tuple[int, int, list[Item]]]:
     starts: dict[int, list[tuple[int, Item]]] = defaultdict(list)
     bounds = {lo, hi}
     for span_lo, span_hi, item in spans:
@@ -156,6 +176,9 @@ class _Tree:
         waiting: list[tuple[_Node, int, int, tuple[Turn, ...]]] = [(top, 0, voucher.value, ())]
         while waiting:
             node, lo, hi, turns = waiting.pop()
+            if node.id not in self._children:
+                yield _Piece(lo, hi, Leaf(node.id, node.owner, claimed=False, turns=turns))
+                continue
             parts = list(self._parts_within(node, lo, hi))
             for part_lo, part_hi, children in parts:
                 if not children:

@@ -7,7 +7,7 @@ sequence numbers means that somebody may hold a transfer which we do not know.
 
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from offline_protocol.certificates import Assurance, DeviceCertificate, Limits
 from offline_protocol.constants import CLOCK_SLACK_S
@@ -62,17 +62,22 @@ async def missing_sequences(tx: Tx, tenant: int, key: bytes, policy: OfflinePoli
         TransferRow.sequence > known_to,
         TransferRow.late.is_(False),
     )
-    forgiven = await tx.session.scalar(
-        select(func.max(TransferRow.sequence)).where(*where, TransferRow.time < since)
-    )
-    following = (known_to if forgiven is None else forgiven) + 1
-    query = select(TransferRow.sequence).where(*where, TransferRow.sequence >= following)
+    old = func.max(case((TransferRow.time < since, TransferRow.sequence)))
+    numbers = select(
+        old, func.count(TransferRow.sequence.distinct()), func.max(TransferRow.sequence)
+    ).where(*where)
+    forgiven, count, last = (await tx.session.execute(numbers)).one()
     missing: list[int] = []
-    for number in await tx.session.scalars(query.order_by(TransferRow.sequence).distinct()):
-        missing.extend(range(following, min(number, following + MISSING_MAX - len(missing))))
-        following = number + 1
-        if len(missing) >= MISSING_MAX:
-            break
+    if forgiven is None and count == (last or known_to) - known_to:
+        following = known_to + count + 1
+    else:
+        following = (known_to if forgiven is None else forgiven) + 1
+        query = select(TransferRow.sequence).where(*where, TransferRow.sequence >= following)
+        for number in await tx.session.scalars(query.order_by(TransferRow.sequence).distinct()):
+            missing.extend(range(following, min(number, following + MISSING_MAX - len(missing))))
+            following = number + 1
+            if len(missing) >= MISSING_MAX:
+                break
     complete_to = missing[0] - 1 if missing else following - 1
     if row is None:
         tx.session.add(SequenceRow(tenant=tenant, key_id=key, complete_to=complete_to))
