@@ -140,6 +140,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
         "journal_mode = WAL",
         "synchronous = FULL",
+        # 16 MB: the work of a large sync is not copied into the database at once.
+        "wal_autocheckpoint = 4000",
         "foreign_keys = ON",
         "temp_store = MEMORY",
     ):
