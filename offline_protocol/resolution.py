@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from offline_protocol.keys import PublicKey
 from offline_protocol.transfers import Transfer, TransferKind
@@ -43,8 +43,7 @@ class Turn:
     child: bytes
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(NamedTuple):
     """Where a path ends: the owner of the units, by which object, and whether they are claimed.
 
     `id` is that of the claim, else of the transfer or voucher that made `owner` the owner. `turns`
@@ -57,8 +56,7 @@ class Leaf:
     turns: tuple[Turn, ...] = ()
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """Units [lo, hi) with all their leaves, in the order of the leaves' ids."""
 
     lo: int
@@ -89,8 +87,7 @@ class Resolution:
     forks: tuple[Fork, ...]
 
 
-@dataclass(frozen=True)
-class _Node:
+class _Node(NamedTuple):
     """A place in the tree where somebody owned [lo, hi)."""
 
     id: bytes
@@ -99,23 +96,13 @@ class _Node:
     hi: int
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Part of the voucher as one path sees it."""
-
-    lo: int
-    hi: int
-    leaf: Leaf
-
-
 def resolve(root: Root) -> Resolution:
     """Walk one voucher."""
     tree = _Tree(root)
-    pieces = list(tree.pieces())
-    spans = [(piece.lo, piece.hi, piece.leaf) for piece in pieces]
+    ends = list(tree.ends())
     segments = tuple(
         Segment(lo, hi, tuple(leaves))
-        for lo, hi, leaves in sweep(spans, 0, root.voucher.value, order=lambda leaf: leaf.id)
+        for lo, hi, leaves in sweep(ends, 0, root.voucher.value, order=lambda leaf: leaf.id)
     )
     forks = sorted(tree.forks, key=lambda fork: (fork.lo, fork.hi, fork.parent))
     return Resolution(segments, tuple(forks))
@@ -170,25 +157,26 @@ class _Tree:
             self._children[transfer.parent][transfer.id] = transfer
         self._parts: dict[bytes, Sequence[tuple[int, int, list[Transfer]]]] = {}
 
-    def pieces(self) -> Iterator[_Piece]:
+    def ends(self) -> Iterator[tuple[int, int, Leaf]]:
+        """Parts of the voucher as each path sees them, and where it ends."""
         voucher = self.root.voucher
         top = _Node(voucher.id, voucher.holder, 0, voucher.value)
         waiting: list[tuple[_Node, int, int, tuple[Turn, ...]]] = [(top, 0, voucher.value, ())]
         while waiting:
             node, lo, hi, turns = waiting.pop()
             if node.id not in self._children:
-                yield _Piece(lo, hi, Leaf(node.id, node.owner, claimed=False, turns=turns))
+                yield lo, hi, Leaf(node.id, node.owner, claimed=False, turns=turns)
                 continue
             parts = list(self._parts_within(node, lo, hi))
             for part_lo, part_hi, children in parts:
                 if not children:
                     leaf = Leaf(node.id, node.owner, claimed=False, turns=turns)
-                    yield _Piece(part_lo, part_hi, leaf)
+                    yield part_lo, part_hi, leaf
             for run_lo, run_hi, child, forked in _runs(parts):
                 below = (*turns, Turn(node.id, node.owner, child.id)) if forked else turns
                 if child.kind is TransferKind.CLAIM:
                     leaf = Leaf(child.id, node.owner, claimed=True, turns=below)
-                    yield _Piece(run_lo, run_hi, leaf)
+                    yield run_lo, run_hi, leaf
                 else:
                     after = _Node(child.id, child.payee, child.lo, child.hi)
                     waiting.append((after, run_lo, run_hi, below))

@@ -57,6 +57,10 @@ class Grove:
         root = self._roots.get(identity)
         return None if root is None else self.trees[root]
 
+    def holds(self, identity: bytes) -> bool:
+        """Return whether a voucher or transfer stands in one of the trees."""
+        return identity in self._roots
+
     def add(self, tree: Tree, transfer: Signed[Transfer], *, late: bool) -> Node:
         """Hang a transfer that was found valid into one of the trees."""
         node = tree.add(transfer, late=late)

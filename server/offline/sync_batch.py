@@ -132,11 +132,11 @@ class SyncBatch:
                     "too_many_waiting",
                     "too many records of this device wait for others; send those first",
                 )
-            elif admission.grove.tree_with(identity) is None:
-                self.batch.waiting(index, "kept until the record that it builds on arrives")
-            else:
+            elif admission.grove.holds(identity):
                 self.batch.stored(index)
                 answered.add(identity)
+            else:
+                self.batch.waiting(index, "kept until the record that it builds on arrives")
 
     async def _answer_issued(self) -> None:
         """Vouchers and certificates are known here; one that is not was never issued."""

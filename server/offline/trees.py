@@ -7,6 +7,7 @@ when it arrived; so a tree that has the same records is the same tree.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from offline_protocol.certificates import DeviceCertificate
 from offline_protocol.chain_rules import (
@@ -57,8 +58,7 @@ def read_certificate(envelope: bytes) -> Signed[DeviceCertificate]:
     return unseal(DeviceCertificate, envelope)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A valid transfer and where it hangs. ``hops`` counts changes of owner down to it."""
 
     id: bytes
@@ -199,22 +199,14 @@ class Judge:
             except ChainRefused as error:
                 refusal = refusal or error
                 continue
-            refusal = self._check_signature(link)
-            if refusal is None:
-                self._valid.add(transfer.envelope)
-            return refusal
-        assert refusal is not None
-        return refusal
-
-    def _check_signature(self, link: Link) -> ProtocolError | None:
-        known = (link.transfer.envelope, link.signer.id)
-        if known not in self._verified:
             try:
                 transfer_signed.enforce(link, self._context)
             except ChainRefused as error:
                 return error
-            self._verified.add(known)
-        return None
+            self._valid.add(transfer.envelope)
+            return None
+        assert refusal is not None
+        return refusal
 
     def check_receipt(self, receipt: Signed[Receipt], payee: PublicKey) -> None:
         """Check a receipt's signature, once for the same bytes and key.
