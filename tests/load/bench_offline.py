@@ -37,7 +37,6 @@ WRITES = 200
 WARM_UP = Day(payers=5, payments=20)
 SHOP = Day(payers=250, payments=20)
 """10,000 transfers: 5,000 payments received, and a claim for each."""
-SMALL_SHOP = Day(payers=125, payments=20)
 _CORES = sorted(os.sched_getaffinity(0))
 _ROUNDS, _PER_ROUND = 8, 125
 _COMMITS = 500
@@ -150,7 +149,7 @@ async def sync_two_cores() -> AsyncIterator[Figure]:
     """
     with tempfile.TemporaryDirectory() as name, postgres.cluster(fsync=True) as url:
         directory, address = Path(name), f"{url}/postgres"
-        shops = await open_shops(address, directory, [WARM_UP, WARM_UP, *[SMALL_SHOP] * 4])
+        shops = await open_shops(address, directory, [WARM_UP, WARM_UP, *[SHOP] * 4])
         cores = set(_CORES)
         with serving(address, directory, cores) as one, serving(address, directory, cores) as two:
             servers = (one, two)
