@@ -40,7 +40,8 @@ def split_address(text: str) -> tuple[str, int]:
         InvalidAddress: another form.
     """
     host, colon, port = text.removeprefix(SCHEME).rpartition(":")
-    well_formed = colon and host and port.isascii() and port.isdigit() and int(port) <= PORT_MAX
+    digits = port.isascii() and port.isdigit() and len(port) <= len(str(PORT_MAX))
+    well_formed = colon and host and digits and int(port) <= PORT_MAX
     if not well_formed:
         raise InvalidAddress(f"{text!r} is no address.", fix=_FORM)
     return host.removeprefix("[").removesuffix("]"), int(port)

@@ -77,6 +77,7 @@ class Device:
         nonce: object = 0,
         expires_at: int = NOW + 300,
         memo: str | None = None,
+        transports: tuple[str, ...] = ("qr",),
     ) -> Signed[PaymentRequest]:
         return seal(
             PaymentRequest(
@@ -88,7 +89,7 @@ class Device:
                 session_key=session_public_key(self.session_secret),
                 epoch=0,
                 memo=memo,
-                transports=("qr",),
+                transports=transports,
                 certificate=self.certificate.envelope,
             ),
             self.signer,

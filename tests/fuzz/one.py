@@ -4,7 +4,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["offline_protocol", "client_sdk"]):
+with atheris.instrument_imports(include=["offline_protocol", "client_sdk", "server"]):
     from tests.fuzz.targets import TARGETS
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Where fuzzing begins: good bytes of every target, so that it starts beyond the first check."""
 
+import json
 from collections.abc import Iterator
 
 from client_sdk.transports.ble import fragments
+from client_sdk.transports.nfc import handover
 from offline_protocol import (
     Fountain,
     FrameKind,
@@ -15,7 +17,11 @@ from offline_protocol import (
     to_stream,
     to_text,
 )
+from offline_protocol.gossip import News, Spend, Tag, write_spends, write_tags
+from server.kit.schema import to_base64url
+from tests.factories.identity import make_proof
 from tests.factories.protocol import Issuer, p256_signer_from, signer_from
+from tests.fuzz.server_targets import CALL, NOW
 from tests.unit.offline_protocol.test_objects import BODIES
 
 
@@ -52,8 +58,58 @@ def seeds() -> Iterator[tuple[str, bytes]]:
         yield body.NAME, body.payload
         for signer in (signer_from("fuzz"), p256_signer_from("fuzz")):
             yield body.NAME, seal(body, signer).envelope
+    yield from _of_meetings(issuer)
+    yield from _of_servers(issuer)
     yield "refusal", Refusal(503, "payment_names_request").encode()
     yield "noise-responder", bytes(48)
     yield "noise-initiator", bytes(48)
     yield "exchange", bytes(range(24))
     yield "ble-fragment", fragments.Open(window=4_096, lock=bytes(8)).encode()
+
+
+def _of_meetings(issuer: Issuer) -> Iterator[tuple[str, bytes]]:
+    ada = issuer.device("ada")
+    voucher = issuer.voucher(ada)
+    one, two = (ada.transfer(voucher.id, lo, lo + 10, ada.key, sequence=lo + 1) for lo in (0, 5))
+    news = News(3, 1, 0, 8_192, (bytes(8), bytes([1] * 8))).encode()
+    tags = write_tags([Tag.of(one.body), Tag.of(two.body)])
+    spends = write_spends([Spend(one, voucher), Spend(two, ada.certificate)])
+    proof = build_fraud_proof(one, two, voucher=voucher).encode()
+    yield "news", news
+    yield "tags", tags
+    yield "records", spends
+    follows = (
+        (FrameKind.NEWS, news),
+        (FrameKind.FRAUD_PROOF, proof),
+        (FrameKind.TAGS, tags),
+        (FrameKind.RECORDS, spends),
+        (FrameKind.WANT, tags),
+        (FrameKind.FRAUD_PROOF, proof),
+    )
+    leads = (follows[0], follows[2], follows[4], follows[1], follows[3])
+    for side, said in ((b"\x00", follows), (b"\x01", leads)):
+        frames = [pack(kind, body) for kind, body in said]
+        yield "evidence-talk", side + b"".join(len(f).to_bytes(2) + f for f in frames)
+    transports = ("lan:192.0.2.7:4100", "lan:0011223344556677", "ble:0011223344556677")
+    asked = issuer.device("payee").request(1_250, transports=transports)
+    yield "nfc-touch", handover.encode(pack(FrameKind.REQUEST, asked.envelope))
+    for text in (*transports, "[2001:db8::7]:4100"):
+        yield "address", text.encode()
+
+
+def _of_servers(issuer: Issuer) -> Iterator[tuple[str, bytes]]:
+    ada = issuer.device("ada")
+    voucher = issuer.voucher(ada)
+    one = ada.transfer(voucher.id, 0, 10, ada.key, sequence=1)
+    records = [
+        {"kind": kind, "object": to_base64url(signed.envelope)}
+        for kind, signed in (("voucher", voucher), ("transfer", one))
+    ]
+    yield "sync-body", json.dumps({"cursor": 0, "records": records}).encode()
+    yield "base64url", to_base64url(one.envelope).encode()
+    yield "key-set-proposal", issuer.key_set.body.payload
+    for signer in (signer_from("fuzz"), p256_signer_from("fuzz")):
+        proof = make_proof(
+            signer, method=CALL.method, url=CALL.url, now=NOW, body=CALL.body, nonce="n" * 22
+        )
+        yield "dpop-proof", proof.encode()

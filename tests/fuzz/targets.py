@@ -47,6 +47,7 @@ from offline_protocol import (
 from offline_protocol.cose import Body
 from offline_protocol.fields import Fields
 from tests.factories.protocol import Issuer
+from tests.fuzz import meeting_targets, server_targets
 
 Target = Callable[[bytes], None]
 
@@ -225,4 +226,14 @@ TARGETS: Final[dict[str, Target]] = {
     "fields": _refusable(_fields),
     "ble-fragment": _refusable(_ble, fragments.MalformedFragment),
     "exchange": _exchange,
+    "news": _refusable(meeting_targets.news),
+    "tags": _refusable(meeting_targets.tags),
+    "records": _refusable(meeting_targets.spends),
+    "evidence-talk": meeting_targets.talk,
+    "nfc-touch": meeting_targets.touch,
+    "address": meeting_targets.address,
+    "sync-body": server_targets.body,
+    "base64url": server_targets.base64url,
+    "dpop-proof": server_targets.proof,
+    "key-set-proposal": server_targets.proposal,
 }
