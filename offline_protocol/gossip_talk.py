@@ -130,7 +130,7 @@ class GossipTalk:
         self._budget = self._limit = budget
         self._leads = leads
         self._awaited = list(_LEADER if leads else _FOLLOWER)
-        self._items = 0
+        self._given = self._items = 0
         self._peer = News(0, 0, 0, 0)
         self._wants: Sequence[Tag] = ()
         self._told: frozenset[Tag] = frozenset()
@@ -200,9 +200,8 @@ class GossipTalk:
         """Gifts as far as they fit, then tags as far as they fit."""
         frames: list[bytes] = []
         dropped: set[FrameKind] = set()
-        given = 0
         for kind, body in self._shelf.gifts(self._peer):
-            if given == ITEMS_MAX:
+            if self._given == ITEMS_MAX:
                 break
             # Of a list in pieces a later one is of no use without the one before.
             if kind is FrameKind.REVOCATION and kind in dropped:
@@ -211,7 +210,7 @@ class GossipTalk:
                 dropped.add(kind)
                 continue
             frames.append(self._counted(kind, body))
-            given += 1
+            self._given += 1
         tags = list(self._shelf.tags()[:TAGS_MAX])
         while tags and not self._fits(2 + len(write_tags(tags)), _TAGS_SHARE):
             del tags[-max(1, len(tags) // 8) :]
@@ -251,7 +250,8 @@ class GossipTalk:
         frames = []
         for proof in self._minted[:PROOFS_MAX]:
             body = proof.encode()
-            if self._fits(2 + len(body) + spare):
+            if self._given < ITEMS_MAX and self._fits(2 + len(body) + spare):
+                self._given += 1
                 frames.append(self._counted(FrameKind.FRAUD_PROOF, body))
         return frames
 

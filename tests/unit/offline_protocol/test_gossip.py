@@ -425,3 +425,25 @@ def test_a_proof_in_news_is_named_by_its_first_bytes() -> None:
     proof_id = object_id(proof.NAME, proof.encode())
     assert News(0, 0, 0, 0, (proof_prefix(proof_id),)).proofs == (proof_id[:8],)
     assert replace(News(0, 0, 0, 0), epoch=7).epoch == 7
+
+
+def test_gifts_and_proofs_together_are_no_more_than_the_other_side_takes() -> None:
+    spends = [conflict(number) for number in range(4)]
+    stores = []
+    for side in (0, 1):
+        mine, theirs = [pair[side] for pair in spends], [pair[1 - side] for pair in spends]
+        stores.append(
+            Store(
+                giving=[(FrameKind.POLICY, b"")] * (ITEMS_MAX - 2),
+                telling=[spend.tag for spend in mine],
+                wanting=[spend.tag for spend in theirs],
+                holding=mine,
+            )
+        )
+    leader, follower = talks(*stores)
+    hold_talk(leader, follower)
+    assert leader.done
+    assert follower.done
+    for store in stores:
+        assert len(store.shown) == len(spends)
+        assert len(store.taken) == ITEMS_MAX, "two proofs had room beside the gifts"
