@@ -21,7 +21,7 @@ demo: setup ## People pay each other offline; one cheats; everything settles. KE
 
 test: setup-dev ## Install what the tests need (PostgreSQL too), then run them all.
 	@sh scripts/test-needs.sh
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -rs -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: setup-dev ## Formatting, lint, strict types, import contracts.
 	@$(BIN)/ruff format --check .

@@ -1,13 +1,18 @@
 """What another device sends when two meet: evidence, a touch, an address."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final
 
-from client_sdk.errors import UnreadableMessage
+from client_sdk.errors import UnreadableMessage, WalletError
+from client_sdk.testing import Issuer, new_wallet
 from client_sdk.transports import lan
-from client_sdk.transports.base import InvalidAddress
-from client_sdk.transports.ble import naming
+from client_sdk.transports.base import MESSAGE_BYTES_MAX, InvalidAddress
+from client_sdk.transports.ble import fragments, naming
+from client_sdk.transports.ble.stream import WINDOW_BYTES, Stream, StreamBroken
 from client_sdk.transports.nfc import handover
+from client_sdk.wallet import Wallet
 from offline_protocol import FrameKind, FraudProof, ProtocolError
 from offline_protocol.gossip import (
     TAGS_MAX,
@@ -22,6 +27,7 @@ from offline_protocol.gossip import (
 from offline_protocol.gossip_talk import GossipTalk
 
 BUDGET: Final = 8_192
+HELD: Final = 6_000
 
 
 class OpenEar:
@@ -95,3 +101,63 @@ def address(data: bytes) -> None:
         except InvalidAddress:
             continue
     lan.is_service(text)
+
+
+def ble_stream(data: bytes) -> None:
+    """Fragments after their lengths in one byte: what is kept for them is bounded."""
+    stream = Stream(bytes_max=MESSAGE_BYTES_MAX)
+    stream.attach(window=WINDOW_BYTES, received=0)
+    stream.outgoing.put(bytes(600))
+    at = 0
+    while at < len(data):
+        size = data[at]
+        try:
+            stream.take(fragments.decode(data[at + 1 : at + 1 + size]))
+        except (fragments.MalformedFragment, StreamBroken):
+            return
+        stream.incoming.owed()
+        at += 1 + size
+        assert sum(map(len, stream.incoming.messages)) <= len(data)
+        assert stream.outgoing.acknowledged <= stream.outgoing.end
+
+
+class Meeting:
+    """A shop that has asked, and a shopper who has paid and waits for the receipt."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self.shop, self.shopper, self.frames = self.runner.run(self._meet())
+
+    async def _meet(self) -> tuple[Wallet, Wallet, list[bytes]]:
+        issuer = Issuer()
+        shop = await new_wallet(issuer, "shop", 1_000)
+        shopper = await new_wallet(issuer, "shopper", HELD - 1_000)
+        asked = [await shop.request_payment(250, "EUR") for _ in range(2)]
+        paid = [await shopper.pay(one.frame) for one in asked]
+        payments = [await shopper.frame_of(one.id) for one in paid]
+        received = await shop.receive(payments[0])
+        assert received.frame is not None
+        return shop, shopper, [*(one.frame for one in asked), *payments, received.frame]
+
+    def offer(self, frame: bytes) -> None:
+        """Give a frame to both; neither ends up with more than there is."""
+        for wallet in (self.shop, self.shopper):
+            try:
+                self.runner.run(wallet.receive(frame))
+            except WalletError:
+                continue
+        held = self.runner.run(self._held())
+        assert held <= HELD
+
+    async def _held(self) -> int:
+        balances = [one for wallet in (self.shop, self.shopper) for one in await wallet.balance()]
+        return sum(one.spendable for one in balances)
+
+
+@cache
+def meeting() -> Meeting:
+    return Meeting()
+
+
+def wallets(data: bytes) -> None:
+    meeting().offer(data)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from zlib import crc32
 
 from client_sdk.transports.ble import fragments
 from client_sdk.transports.nfc import handover
@@ -21,6 +22,7 @@ from offline_protocol.gossip import News, Spend, Tag, write_spends, write_tags
 from server.kit.schema import to_base64url
 from tests.factories.identity import make_proof
 from tests.factories.protocol import Issuer, p256_signer_from, signer_from
+from tests.fuzz.meeting_targets import meeting
 from tests.fuzz.server_targets import CALL, NOW
 from tests.unit.offline_protocol.test_objects import BODIES
 
@@ -90,6 +92,19 @@ def _of_meetings(issuer: Issuer) -> Iterator[tuple[str, bytes]]:
     for side, said in ((b"\x00", follows), (b"\x01", leads)):
         frames = [pack(kind, body) for kind, body in said]
         yield "evidence-talk", side + b"".join(len(f).to_bytes(2) + f for f in frames)
+    message = bytes(40)
+    stream = len(message).to_bytes(2) + crc32(message).to_bytes(4) + message
+    pieces: list[fragments.Fragment] = [
+        fragments.Data(0, stream[:20]),
+        fragments.Acknowledge(300),
+        fragments.Data(20, stream[20:]),
+        fragments.Gap(300),
+    ]
+    written = [piece.encode() for piece in pieces]
+    yield "ble-stream", b"".join(bytes([len(one)]) + one for one in written)
+    for frame in meeting().frames:
+        yield "wallets", frame
+    yield "wallets", pack(FrameKind.FRAUD_PROOF, proof)
     transports = ("lan:192.0.2.7:4100", "lan:0011223344556677", "ble:0011223344556677")
     asked = issuer.device("payee").request(1_250, transports=transports)
     yield "nfc-touch", handover.encode(pack(FrameKind.REQUEST, asked.envelope))

@@ -41,6 +41,7 @@ from offline_protocol import (
     unpack,
     unseal,
     verify_chain,
+    verify_clone_alarm,
     verify_fraud_proof,
     verify_payment,
 )
@@ -129,7 +130,11 @@ def _evidence(data: bytes) -> None:
             assert kind.decode(data).encode() == data
         except ProtocolError:
             continue
-    verify_fraud_proof(FraudProof.decode(data), _scene()[0].key_set.body)
+    key_set = _scene()[0].key_set.body
+    try:
+        verify_clone_alarm(CloneAlarm.decode(data), key_set)
+    except ProtocolError:
+        verify_fraud_proof(FraudProof.decode(data), key_set)
 
 
 def _frame(data: bytes) -> None:
@@ -230,6 +235,8 @@ TARGETS: Final[dict[str, Target]] = {
     "tags": _refusable(meeting_targets.tags),
     "records": _refusable(meeting_targets.spends),
     "evidence-talk": meeting_targets.talk,
+    "ble-stream": meeting_targets.ble_stream,
+    "wallets": meeting_targets.wallets,
     "nfc-touch": meeting_targets.touch,
     "address": meeting_targets.address,
     "sync-body": server_targets.body,
