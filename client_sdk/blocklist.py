@@ -20,6 +20,7 @@ class Blocklist:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._listed = Revoked()
+        self._trail = Trail()
         self._all: tuple[int, int, frozenset[bytes]] = (0, 0, frozenset())
 
     @property
@@ -56,7 +57,10 @@ class Blocklist:
         found = self._store.get("single", _TRAIL)
         if not isinstance(found, list):
             return Trail()
-        return Trail.read([piece for piece in found if isinstance(piece, bytes)])
+        envelopes = [piece for piece in found if isinstance(piece, bytes)]
+        if envelopes != [piece.envelope for piece in self._trail.pieces]:
+            self._trail = Trail.read(envelopes)
+        return self._trail
 
     def keep(self, tx: StoreTx, revoked: Revoked, piece: Piece, *, time: int) -> None:
         """Replace the list by a newer one that has been checked."""
@@ -71,6 +75,11 @@ class Blocklist:
         """The issuer had nothing newer than this list at this time."""
         if time > self.time:
             tx.put("single", _TIME, time)
+
+    def put_time_right(self, tx: StoreTx, server_time: int) -> None:
+        """Nothing was said later than now: a clock that was wrong once made the list look young."""
+        if self.time > server_time:
+            tx.put("single", _TIME, server_time)
 
     def _number(self, name: bytes) -> int:
         value = self._store.get("single", name)

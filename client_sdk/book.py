@@ -169,7 +169,7 @@ class Book:
             self.guard.begin_again(tx)
             self.keyring.forget_all(tx)
             tx.put("single", b"device_key", handle)
-            for name in (b"certificate", b"session", b"next_sequence"):
+            for name in (b"certificate", b"session", b"next_sequence", b"keys_lost"):
                 tx.delete("single", name)
             for holding in self.holdings():
                 self.put_holding(tx, holding, retired=True)

@@ -28,6 +28,8 @@ HEARD_MAX: Final = 8_192
 OWN_TAGS_MAX: Final = 192
 """Of the tags told in one meeting; the rest is for what others have seen."""
 
+LAST_DAY: Final = 65_535
+"""In the year 2149; a voucher that can be claimed later is remembered until then."""
 LINKED_MAX: Final = 1_024
 """Rows looked at for one parent."""
 RIVALS_MAX: Final = 4
@@ -47,7 +49,7 @@ class Hearsay:
 
     def put_seen(self, tx: StoreTx, chain: Chain, owns: Callable[[PublicKey], bool]) -> None:
         """Remember who signed what in a verified chain; this wallet's own signatures are known."""
-        day = chain.voucher.body.claim_by // DAY
+        day = min(chain.voucher.body.claim_by // DAY, LAST_DAY)
         for hop, link in zip(chain.hops, chain.links, strict=True):
             if owns(link.signer):
                 continue
@@ -91,7 +93,7 @@ class Hearsay:
         seen = self._seen_under(tags)
         for tag in tags:
             name = self._name(tag)
-            if taken == most:
+            if taken >= most:
                 break
             ours = (tag, True) in seen[tag.prefix]  # perhaps it has come back to us
             if not ours and self._store.get("heard", name) is None:

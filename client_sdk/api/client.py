@@ -313,7 +313,7 @@ class ApiClient:
 def _checked(address: str) -> str:
     try:
         url = httpx.URL(address)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         url = httpx.URL("")
     if url.scheme not in {"http", "https"} or not url.host:
         raise ServerUnavailable(

@@ -70,7 +70,7 @@ class Meter:
         if name not in self.peers and len(self.peers) >= PEERS_PER_DAY:
             return 0, 0
         taken, tags = self.peers.get(name, (0, 0))
-        return PEER_BYTES_PER_DAY - taken, PEER_TAGS_PER_DAY - tags
+        return max(0, PEER_BYTES_PER_DAY - taken), max(0, PEER_TAGS_PER_DAY - tags)
 
     def count(self, book: Book, peer: bytes, *, taken: int, tags: int) -> None:
         name = _peer_name(peer)
@@ -167,7 +167,7 @@ class WalletShelf:
             for rival in self._book.hearsay.rivals(spend):
                 proof = rival.proves_against(spend, self._book.key_set())
                 if proof is not None:
-                    keep_proof(self._book, proof)
+                    self._keep_first(proof)
                     made.append(proof)
                     break
         if self._asked:
@@ -176,10 +176,12 @@ class WalletShelf:
         return made
 
     def _take_proof(self, proof: FraudProof) -> None:
+        if self._book.store.count("revoked", flag=0) < CONVICTED_MAX:
+            self._keep_first(proof)
+
+    def _keep_first(self, proof: FraudProof) -> None:
         """One proof about a key is enough: a cheat could make any number."""
-        store = self._book.store
-        new = store.get("revoked", proof.key.id) is None
-        if new and store.count("revoked", flag=0) < CONVICTED_MAX:
+        if self._book.store.get("revoked", proof.key.id) is None:
             keep_proof(self._book, proof)
 
     def _proofs(self) -> list[tuple[bytes, bytes]]:
@@ -205,8 +207,7 @@ class Talk:
         """Begin; made by `open_talk`."""
         self._book = book
         self._peer = peer
-        self._meter = Meter.of(book)
-        self._shelf = WalletShelf(book, peer, tags_max=self._meter.left(peer)[1])
+        self._shelf = WalletShelf(book, peer, tags_max=Meter.of(book).left(peer)[1])
         self._talk = GossipTalk(self._shelf, budget=budget, leads=leads)
         self.failed = False
 
@@ -231,7 +232,8 @@ class Talk:
     def close(self) -> None:
         """Count what has come, however the talk has ended."""
         with suppress(WalletError):
-            self._meter.count(
+            # Read anew: other talks may have ended since this one began.
+            Meter.of(self._book).count(
                 self._book, self._peer, taken=self._talk.received, tags=self._shelf.new_tags
             )
 

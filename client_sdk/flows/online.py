@@ -29,8 +29,10 @@ from client_sdk.flows.trusting import (
     keep_key_set,
     keep_voucher,
 )
+from client_sdk.money import format_amount
 from client_sdk.store.sealed import Value
 from client_sdk.trust import refusing
+from offline_protocol.chains import Chain
 from offline_protocol.keys import PublicKey
 
 if TYPE_CHECKING:
@@ -42,6 +44,21 @@ KEY_BYTES: Final = 16
 PENDING: Final = "pending"
 TOP_UP: Final = "/v1/top-ups"
 LOAD: Final = "/v1/offline/vouchers"
+
+
+KEYS_LOST: Final = b"keys_lost"
+"""Set when the issuer knows further keys that this file has forgotten: vouchers then go to the
+first key."""
+
+
+class KeyLost(IssuerRefused):
+    """The issuer chose a further key that an older copy of this wallet file has forgotten."""
+
+    code = "key_lost"
+    fix = (
+        "Sync, then load again: value will be made out to a key that is here. What was made out "
+        "to the other key comes back to your account by itself after its claim-by date."
+    )
 
 
 class EnrolledElsewhere(WalletError):
@@ -173,13 +190,24 @@ class Online:
 
     async def load(self, amount: int, currency: str) -> Load:
         """Move value from the account onto this device, as vouchers."""
-        body: Document = {"amount": amount, "currency": currency, "further_keys": True}
+        known = self._book.number(KEYS_LOST) == 0
+        body: Document = {"amount": amount, "currency": currency, "further_keys": known}
         return await self._keep_vouchers(body, await self._money_call(LOAD, body))
 
     async def finish_pending(self) -> None:
-        """Make interrupted money calls again, with the keys of that time."""
+        """Make interrupted money calls again, with the keys of that time.
+
+        Raises:
+            KeyLost: a load brought value for a key that is here no more. The call is over, so that
+                this is said once and stops nothing after that.
+        """
+        lost: KeyLost | None = None
         for row in self._book.store.rows("pending_call"):
             path, body, _ = _pending(row.payload)
+            if row.key != (name := _call_name(path, body)):  # an earlier build named it otherwise
+                with self._book.store.write("call") as tx:
+                    tx.put("pending_call", name, row.payload)
+                    tx.delete("pending_call", row.key)
             try:
                 answer = await self._money_call(path, body)
             except SignInNeeded:
@@ -187,9 +215,15 @@ class Online:
             except ServerRefused:
                 continue  # it is settled now, and forgotten: nothing was done
             if path == LOAD:
-                await self._keep_vouchers(body, answer)
+                try:
+                    await self._keep_vouchers(body, answer)
+                except KeyLost as error:
+                    lost = error
+                    self._forget(path, body)
             else:
                 self._note_top_up(body, answer)
+        if lost is not None:
+            raise lost
 
     async def balances(self) -> list[OnlineBalance]:
         answer = await self._api.get("/v1/balances")
@@ -212,7 +246,7 @@ class Online:
             with self._book.store.write("call") as tx:
                 tx.put("pending_call", name, [path, json.dumps(body), key])
         else:
-            _, _, key = _pending(stored)
+            _, body, key = _pending(stored)
         try:
             return await self._api.post(path, body, idempotency_key=key)
         except SignInNeeded:
@@ -233,6 +267,8 @@ class Online:
 
         Raises:
             IssuerRefused: they do not hold, or are not what was asked for.
+            KeyLost: some are made out to a key that is here no more; the others are kept, and the
+                call stays open, in case that the issuer was mistaken.
         """
         envelopes = [decoded(item, "vouchers") for item in list_of(answer, "vouchers")]
         try:
@@ -245,10 +281,22 @@ class Online:
         distinct = {one.key: one.amount for one in holdings if one.currency == body["currency"]}
         if len(distinct) != len(holdings) or sum(distinct.values()) != body["amount"]:
             raise IssuerRefused("The vouchers are not what was asked for.", code="other_vouchers")
+        own = [one for one in holdings if self._book.owns(Chain.decode(one.chain).owner)]
+        lost = sum(distinct.values()) - sum(one.amount for one in own)
+        if lost and body.get("further_keys") is not True:
+            raise IssuerRefused("The voucher is for another device.", code="foreign_voucher")
         with self._book.store.write("vouchers") as tx:
-            for holding in holdings:
+            for holding in own:
                 keep_voucher(self._book, tx, holding)
-            tx.delete("pending_call", _call_name(LOAD, body))
+            if lost:
+                tx.put("single", KEYS_LOST, 1)
+            else:
+                tx.delete("pending_call", _call_name(LOAD, body))
+        if lost:
+            raise KeyLost(
+                f"{format_amount(lost, str(body['currency']))} was made out to a key that this "
+                "wallet file does not hold."
+            )
         return Load(
             amount=sum(one.amount for one in holdings),
             currency=str(body["currency"]),
@@ -272,7 +320,8 @@ def _top_up(answer: Document) -> TopUp:
 
 
 def _call_name(path: str, body: Document) -> bytes:
-    parts = [path, *(f"{name}={body[name]}" for name in sorted(body))]
+    # A call that is made again is the same one, whichever keys its vouchers may be for.
+    parts = [path, *(f"{name}={body[name]}" for name in sorted(body) if name != "further_keys")]
     return "\n".join(parts).encode()
 
 

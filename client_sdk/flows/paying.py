@@ -1,6 +1,6 @@
 """The payer's side: from somebody's request to signed bytes, and what comes back for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,12 +21,13 @@ from client_sdk.money import format_amount
 from client_sdk.records import Exchange, Role
 from client_sdk.trust import expect, refusing, trust
 from offline_protocol.certificates import DeviceCertificate
-from offline_protocol.chains import Payment
-from offline_protocol.constants import CHAINS_MAX, PAYMENT_BYTES_MAX
+from offline_protocol.chains import Chain, Payment
+from offline_protocol.constants import CHAINS_MAX, CLOCK_SLACK_S, PAYMENT_BYTES_MAX
 from offline_protocol.cose import Signed, unseal
 from offline_protocol.frames import FrameKind, Refusal
 from offline_protocol.receipts import Receipt
 from offline_protocol.requests import PaymentRequest
+from offline_protocol.rules import TrustContext
 from offline_protocol.verification import verify_receipt, verify_request, verify_return
 
 PAY_PREFIX: Final = b"pay:"
@@ -103,12 +104,7 @@ class Payer:
                 "The request has expired.", code="request_expired", fix="Ask for a new one."
             )
         asked = self._amount(body, amount)
-        picks = choose(
-            self._pieces(body.currency, asked, certificate),
-            asked,
-            chains_max=CHAINS_MAX,
-            describe=lambda minor: format_amount(minor, body.currency),
-        )
+        picks = self._choose(body.currency, asked, certificate)
         self._refuse_long_past(picks)
         now = self._book.now()
         exchange = Exchange(
@@ -259,8 +255,55 @@ class Payer:
                 fix="Pay in smaller parts, or sync while online to turn it into new value.",
             )
 
-    def _pieces(
+    def _choose(
         self, currency: str, amount: int, certificate: Signed[DeviceCertificate]
+    ) -> list[Pick]:
+        """Pieces for the amount, none of them one that every payee would refuse.
+
+        Only the chains of what was chosen are read.
+        """
+        context = trust(self._book)
+        unfit: set[bytes] = set()
+        while True:
+            picks = choose(
+                self._pieces(currency, amount, certificate, unfit),
+                amount,
+                chains_max=CHAINS_MAX,
+                describe=lambda minor: format_amount(minor, currency),
+            )
+            found = {one.holding for one in picks if not self._fit(one.holding, amount, context)}
+            if not found:
+                return picks
+            unfit |= found
+
+    def _fit(self, key: bytes, amount: int, context: TrustContext) -> bool:
+        """Whether the owner of a holding may pay with it: certified for that, and nobody blocked.
+
+        A further key has a certificate of its own, with its own end. A transfer that was signed
+        outside of its time, or with a past that is blocked, would be stuck until claim-by.
+        """
+        holding = self._book.holding(key)
+        assert holding is not None, "chosen among the holdings"
+        chain = Chain.decode(holding.chain)
+        past = [chain.voucher.id, chain.owner.id, *(link.signer.id for link in chain.links)]
+        if any(map(context.is_revoked, past)):
+            return False
+        if chain.voucher.body.holder == chain.owner:
+            return True
+        certificate = self._book.certificate_of(chain.owner)
+        if certificate is None:
+            return False
+        body, now = certificate.body, self._book.now()
+        limits = body.limits
+        in_time = body.valid_from - CLOCK_SLACK_S <= now <= body.valid_to
+        return in_time and amount <= limits.payment_max and holding.hops_used < limits.hops_max
+
+    def _pieces(
+        self,
+        currency: str,
+        amount: int,
+        certificate: Signed[DeviceCertificate],
+        unfit: Collection[bytes],
     ) -> list[Piece]:
         """What may be part of a payment of this amount now."""
         limits = certificate.body.limits
@@ -275,14 +318,17 @@ class Payer:
         usable = [
             one
             for one in timely
-            if one.hops_used < min(one.hops_max, limits.hops_max) and one.payment_max >= amount
+            if one.hops_used < min(one.hops_max, limits.hops_max)
+            and one.payment_max >= amount
+            and one.key not in unfit
         ]
         free = sum(one.free_amount for one in usable)
         if free < amount <= sum(one.free_amount for one in held):
             raise InsufficientFunds(
                 f"{format_amount(amount, currency)} is held, but only "
                 f"{format_amount(free, currency)} of it can be part of this payment: the rest "
-                "has expired, has changed hands as often as it may, or has a lower limit.",
+                "has expired, has changed hands as often as it may, has a lower limit, or is "
+                "blocked.",
                 fix="Sync while online to turn it into new value.",
             )
         return [piece for one in usable for piece in one.pieces()]

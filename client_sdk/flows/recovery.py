@@ -4,7 +4,7 @@ from typing import Final
 
 from client_sdk.book import Book
 from client_sdk.core import Input, State
-from client_sdk.errors import StoreFull
+from client_sdk.errors import StoreFull, StoreReadOnly
 from client_sdk.flows.engine import Engine
 from client_sdk.flows.receiving import Payee
 from client_sdk.keys.errors import KeysError
@@ -20,14 +20,15 @@ def recover(book: Book, engine: Engine, payee: Payee) -> None:
     Signing again gives the same transfers, since every byte of them was fixed with the
     reservation. A payment is never sent from here: the person hands it over. What belongs to a
     file or a key that may not sign any more stays as it is, until the server's verdict. A full
-    disk or a key that is away leaves the rest for later; the wallet can be looked at meanwhile.
+    disk, a witness that may not be written or a key that is away leaves the rest for later; the
+    wallet can be looked at meanwhile.
     """
     for exchange in book.exchanges(only_open=True):
         if exchange.state not in UNFINISHED or not book.may_sign(exchange):
             continue
         try:
             _finish(exchange, engine, payee)
-        except (StoreFull, KeysError):
+        except (StoreFull, StoreReadOnly, KeysError):
             return
 
 

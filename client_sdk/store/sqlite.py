@@ -200,7 +200,11 @@ class Store:
             StoreCorrupt: the file is damaged.
             StoreTooNew: a later release wrote it.
         """
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:  # a name that no file can have, or a folder that is closed to us
+            raise errors.WalletMissing(f"There is no wallet at {path}: {error.strerror}.") from None
+        if not there:
             raise errors.WalletMissing(f"There is no wallet at {path}.")
         if path.stat().st_size == 0:
             raise errors.WalletMissing(f"The file {path} holds no finished wallet.")
@@ -308,6 +312,12 @@ class Store:
         where, values = ("", ()) if flag is None else ("WHERE flag = ?", (flag,))
         order = "position DESC" if newest else "position"
         return self._select(table, f"{where} ORDER BY {order} LIMIT {limit:d}", values)
+
+    def rows_under(self, table: Table, prefix: bytes) -> list[Row]:
+        """Rows whose key begins with these bytes, of which the last is not 255."""
+        end = prefix[:-1] + bytes([prefix[-1] + 1])
+        where = "WHERE key >= ? AND key < ? ORDER BY position"
+        return self._select(table, where, (prefix, end))
 
     def linked(self, table: Table, link: bytes, *, newest: int | None = None) -> list[Row]:
         """Rows written with this link, in the order of their first writing.

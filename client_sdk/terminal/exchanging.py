@@ -367,7 +367,7 @@ def find(wallet: BlockingWallet, beginning: str) -> ExchangeView:
     found = [
         one
         for one in wallet.history(limit=sys.maxsize)
-        if one.id.hex().startswith(beginning.lower())
+        if beginning and one.id.hex().startswith(beginning.lower())
     ]
     if len(found) != 1:
         count = "No exchange" if not found else f"{len(found)} exchanges"

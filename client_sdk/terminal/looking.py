@@ -52,7 +52,13 @@ def balance(options: Options, *, online: bool) -> None:
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many, newest first.",
+)
 @wallet_command
 def history(options: Options, limit: int) -> None:
     """List requests, payments, returns and claims, newest first.

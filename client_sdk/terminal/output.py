@@ -32,12 +32,12 @@ def print_error(error: WalletError, *, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"Error: {_harmless(error.detail)} [{_harmless(error.code)}]", err=True)
+    click.echo(f"Error: {harmless(error.detail)} [{harmless(error.code)}]", err=True)
     if error.fix:
-        click.echo(f"What to do: {_harmless(error.fix)}", err=True)
+        click.echo(f"What to do: {harmless(error.fix)}", err=True)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text of a server without what would steer a terminal."""
     return "".join(char if char.isprintable() else " " for char in text)
 

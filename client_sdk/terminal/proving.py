@@ -159,14 +159,14 @@ def _frame_or_body(data: bytes) -> bytes:
         if text.startswith("{"):
             text = str(json.loads(text).get("proof", ""))
         return frames.from_text(text) if text.startswith("TALLY1:") else to_bytes(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: objects in objects in objects
         raise ProtocolError(f"the file holds no proof: {error}") from None
 
 
 def _read_issuer(data: bytes) -> Issuer:
     try:
         document = json.loads(data)
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return Issuer(unseal(KeySet, data).body, None)
     try:
         signed = unseal(KeySet, to_bytes(document["key_set"]))

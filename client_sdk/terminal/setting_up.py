@@ -13,7 +13,7 @@ from client_sdk.terminal.opening import (
     secret,
     wallet_command,
 )
-from client_sdk.terminal.output import Json, print_json
+from client_sdk.terminal.output import Json, harmless, print_json
 
 DECLINED = 4
 
@@ -102,7 +102,8 @@ def topup(options: Options, amount: str, currency: str, card: str) -> None:
             print_json(vars(done))
         else:
             reason = f" ({done.reason})" if done.reason else ""
-            click.echo(f"{say_amount(wallet, done.amount, done.currency)}: {done.status}{reason}")
+            said = harmless(f"{done.status}{reason}")
+            click.echo(f"{say_amount(wallet, done.amount, done.currency)}: {said}")
     if done.status == "declined":
         click.get_current_context().exit(DECLINED)
 
@@ -176,13 +177,16 @@ def _print_report(options: Options, wallet: BlockingWallet, report: SyncReport) 
         click.echo(f"Credited to your account: {say_amount(wallet, amount, currency)}")
     for event in report.events:
         if event.get("type") == "fork_found":
-            click.echo(f"Double spending found; you are the {event.get('role')}.")
+            role = harmless(str(event.get("role")))
+            click.echo(f"Double spending found; you are the {role}.")
     for refused in report.refused:
-        click.echo(f"Refused: {refused['kind']} {refused['code']}: {refused['detail']}")
+        said = harmless(f"{refused['code']}: {refused['detail']}")
+        click.echo(f"Refused: {refused['kind']} {said}")
     if report.waiting:
         click.echo(f"{report.waiting} records wait for others to come in.")
     if report.certificate_refused:
-        click.echo(f"This device's certificate is not renewed: {report.certificate_refused}")
+        reason = harmless(report.certificate_refused)
+        click.echo(f"This device's certificate is not renewed: {reason}")
 
 
 def report_json(report: SyncReport) -> Json:

@@ -164,7 +164,7 @@ class RealWorld(World):
 def own_keys(person: Person) -> set[bytes]:
     """Ids of the first key and of all further ones."""
     book = person.open().book
-    return {book.signer.public_key.id, *(PublicKey(raw).id for raw in book.keyring._own)}
+    return {book.signer.public_key.id, *(key.id for key in book.keyring.known())}
 
 
 @pytest.fixture

@@ -149,6 +149,8 @@ def test_a_request_needs_an_amount(shop: Device) -> None:
         (("receive", "TALLY1:%%%"), "malformed_frame"),
         (("return", "abcd"), "unknown_exchange"),
         (("show", "abcd"), "unknown_exchange"),
+        (("return", ""), "unknown_exchange"),
+        (("show", ""), "unknown_exchange"),
         (("pay", "--resume"), "nothing_to_resume"),
         (("sync",), "not_enrolled"),
         (("request", "5", "EUR", "--lan", "--listen", "nowhere"), "invalid_address"),
@@ -159,6 +161,20 @@ def test_a_wrong_input_is_told_with_a_code(shop: Device, words: tuple[str, ...],
     said = call(shop, *words)
     assert said.exit_code == 1
     assert f"[{code}]" in said.stderr
+
+
+def test_an_empty_id_is_not_the_only_exchange(shop: Device, amina: Device) -> None:
+    """As of a variable in a script that was never set: nothing is given back."""
+    asked = ask(shop, "request", "5.00", "EUR")["text"]
+    ask(shop, "receive", ask(amina, "pay", asked, "--yes")["text"])
+    assert len(ask(shop, "history")["items"]) == 1
+    assert ask(shop, "return", "", code=1)["error"]["code"] == "unknown_exchange"
+    assert ask(shop, "history")["items"][0]["state"] == "receipted"
+
+
+@pytest.mark.parametrize("path", ["w" * 5_000, "w" * 300 + "/wallet.db"])
+def test_a_path_that_no_file_can_have_is_told(shop: Device, path: str) -> None:
+    assert ask(shop, "balance", "--wallet", path, code=1)["error"]["code"] == "wallet_missing"
 
 
 def test_more_than_is_held_is_told_in_money(shop: Device, amina: Device) -> None:
@@ -276,9 +292,10 @@ def test_what_proves_nothing_convicts_nobody(proof: bytes, tmp_path: Path) -> No
         file.write_bytes(proof[:index] + bytes([proof[index] ^ 1]) + proof[index + 1 :])
         code, document = verify(str(file))
         assert (code, document["convicts"]) == (1, False)
-    for junk in (b"", b"{}", b"not a proof", b"\xff\xfe"):
+    for junk in (b"", b"{}", b"not a proof", b"\xff\xfe", b'{"proof":' * 50_000, b"[" * 50_000):
         file.write_bytes(junk)
         assert verify(str(file))[0] == 1
+        assert verify(str(file), "--key-set", str(file))[0] == 1
 
 
 def test_another_issuers_key_set_does_not_know_the_key(proof: bytes, tmp_path: Path) -> None:

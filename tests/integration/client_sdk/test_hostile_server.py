@@ -1,6 +1,7 @@
 """A server that lies, forgets, rambles or sends others' signatures; a person without a network."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from client_sdk.api.client import ApiClient
 from client_sdk.api.documents import number_of
 from client_sdk.api.encoding import to_text
 from client_sdk.core import State
-from client_sdk.flows.online import EnrolledElsewhere
+from client_sdk.flows.online import EnrolledElsewhere, KeyLost
 from client_sdk.flows.trusting import IssuerRefused
 from client_sdk.testing import DAY_SECONDS, Issuer, SeededEntropy, SetClock, new_wallet, quick_keys
 from client_sdk.wallet import Wallet
@@ -297,7 +298,10 @@ async def test_an_account_whose_id_is_none_is_told(wallet: Wallet, server: Liar)
     assert failure.value.code == "answer_unreadable"
 
 
-@pytest.mark.parametrize("address", ["pay.example", "http://[::1", "http://a b/", "ftp://x", ""])
+@pytest.mark.parametrize(
+    "address",
+    ["pay.example", "http://[::1", "http://a b/", "ftp://x", "", "http://\udcff", "\udcff"],
+)
 async def test_an_address_that_is_none_is_told(wallet: Wallet, address: str) -> None:
     with pytest.raises(errors.WalletError) as failure:
         await wallet.enrol(server=address, username="amina", password=PASSWORD)
@@ -373,3 +377,88 @@ async def test_a_server_that_drips_is_given_up(
         with pytest.raises(errors.ServerUnavailable, match="too slow"):
             await api.get("/v1/anything", public=True)
     await api.close()
+
+
+# Further keys that the file has forgotten.
+
+
+async def test_a_voucher_on_a_forgotten_key_stops_neither_sync_nor_the_next_load(
+    wallet: Wallet, server: Liar, clock: SetClock
+) -> None:
+    """An older copy of the file, from which nothing was signed since, lacks keys made later."""
+    lost = Issuer("lost").issuing.public_key
+    vouchers = [
+        server.issuer.voucher(key, 150, now=clock.now())
+        for key in (lost, wallet.book.signer.public_key)
+    ]
+    texts = [to_text(voucher.envelope) for voucher in vouchers]
+    server.lies["/v1/offline/vouchers"] = lambda _: {"vouchers": texts}
+    with pytest.raises(KeyLost) as told:
+        await wallet.load(300, "EUR")
+    assert told.value.code == "key_lost"
+    assert "1.50 EUR" in str(told.value)
+    assert await spendable(wallet) == 150
+    with pytest.raises(KeyLost):  # said by the sync that ends the call, and by no later one
+        await wallet.sync()
+    await wallet.sync()
+    assert await spendable(wallet) == 150
+    server.lies.clear()
+    asked: list[Any] = []
+    load = server._load
+
+    def note(data: dict[str, Any]) -> dict[str, Any]:
+        asked.append(data["further_keys"])
+        return load(data)
+
+    server._load = note  # type: ignore[method-assign]
+    assert (await wallet.load(300, "EUR")).amount == 300
+    assert asked == [False]
+    assert await spendable(wallet) == 450
+
+
+async def test_an_interrupted_load_on_a_forgotten_key_is_settled_by_a_sync(
+    wallet: Wallet, server: Liar, clock: SetClock
+) -> None:
+    lost = Issuer("lost").issuing.public_key
+    voucher = to_text(server.issuer.voucher(lost, 300, now=clock.now()).envelope)
+    server.lies["/v1/offline/vouchers"] = lambda _: {"vouchers": [voucher]}
+    server.failures = [("/v1/offline/vouchers", "drop")] * 5
+    with pytest.raises(errors.ServerUnavailable):
+        await wallet.load(300, "EUR")
+    server.failures.clear()
+    with pytest.raises(KeyLost):
+        await wallet.sync()
+    assert not wallet.book.store.rows("pending_call")
+    await wallet.sync()
+    assert await spendable(wallet) == 0
+
+
+@pytest.mark.parametrize("earlier", [{}, {"further_keys": True}])
+async def test_a_load_that_was_begun_otherwise_is_not_made_twice(
+    wallet: Wallet, server: Liar, earlier: dict[str, bool]
+) -> None:
+    """A call of an earlier release, or from before a key was lost, keeps its idempotency key."""
+    server.failures = [("/v1/offline/vouchers", "drop")] * 5
+    with pytest.raises(errors.ServerUnavailable):
+        await wallet.load(300, "EUR")
+    server.failures.clear()
+    (row,) = wallet.book.store.rows("pending_call")
+    assert isinstance(row.payload, list)
+    path, _, key = row.payload
+    body = json.dumps({"amount": 300, "currency": "EUR", **earlier})
+    name = row.key if not earlier else row.key + b"\nfurther_keys=True"
+    with wallet.book.store.write("as it was") as tx:
+        tx.delete("pending_call", row.key)
+        tx.put("pending_call", name, [path, body, key])
+        tx.put("single", b"keys_lost", 1)
+    server._answers.clear()
+    server.loaded = 0
+    if earlier:
+        await wallet.sync()
+    else:
+        await wallet.load(300, "EUR")
+    assert server.loaded == await spendable(wallet) == 300
+    assert keys_sent(server, "/v1/offline/vouchers")[-1] == key
+    assert not wallet.book.store.rows("pending_call")
+    await wallet.sync()
+    assert server.loaded == 300

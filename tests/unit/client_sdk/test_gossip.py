@@ -14,7 +14,14 @@ from client_sdk.flows import gossip
 from client_sdk.flows.accepting import TOLD_SPENT
 from client_sdk.flows.receiving import Answer
 from client_sdk.flows.serving import NO_EVIDENCE, Desk
-from client_sdk.flows.trusting import learn_key_set, learn_policy, learn_revocation
+from client_sdk.flows.trusting import (
+    check_voucher,
+    keep_voucher,
+    learn_key_set,
+    learn_news,
+    learn_policy,
+    learn_revocation,
+)
 from client_sdk.hearsay import FORWARD_DAYS, HEARD_DAYS, HEARD_MAX
 from client_sdk.testing import DAY_SECONDS, Issuer, SetClock, new_wallet
 from client_sdk.transports.memory import MemoryLink, linked_pair
@@ -635,3 +642,84 @@ async def test_nobody_is_told_the_records_behind_tags_that_were_not_told(town: T
     answered = dict(unpack(frame) for frame in answers)
     assert read_tags(answered[FrameKind.TAGS], most=256) == ()
     assert read_spends(answered[FrameKind.RECORDS]) == ()
+
+
+async def test_talks_at_the_same_time_count_for_a_day_together(town: Town) -> None:
+    """Else a peer could keep one connection open and forget what came by the others."""
+    mallory, baker = await town.people("mallory", "baker")
+    link, _ = linked_pair()
+
+    def talk(start: int) -> gossip.Talk:
+        opened = gossip.open_talk(baker.book, link, mallory.key_id, leads=False)
+        assert opened is not None
+        opened.take(NEWS)
+        assert opened.take(many_tags(start))
+        return opened
+
+    room, tags = gossip.Meter.of(baker.book).left(mallory.key_id)
+    talks = [talk(1_000 * number) for number in range(3)]
+    for each in talks:
+        each.close()
+    assert heard(baker) == 3 * 256
+    left = gossip.Meter.of(baker.book).left(mallory.key_id)
+    assert (left[0] < room - 3 * 256 * 10, left[1]) == (True, 0)
+    assert tags == gossip.PEER_TAGS_PER_DAY
+    talk(50_000).close()
+    assert heard(baker) == 3 * 256
+
+
+async def test_one_proof_is_kept_however_many_a_cheat_lets_others_find(town: Town) -> None:
+    eve, bob, mallory = await town.people("eve", "bob", "mallory")
+    town.cheats.add("eve")
+    sent = await by_code(eve, bob, 250)
+    (chain,) = Payment.decode(unpack(sent)[1]).chains
+    first = chain.hops[-1].transfer.body
+    for meeting in range(3):
+        rivals = [
+            seal(replace(first, hi=first.hi + 1 + 10 * meeting + n, sequence=99), eve.book.signer)
+            for n in range(8)
+        ]
+        answers = await talk_as(
+            mallory,
+            bob,
+            pack(FrameKind.TAGS, write_tags([Tag.of(each.body) for each in rivals])),
+            pack(FrameKind.RECORDS, write_spends([Spend(each, chain.voucher) for each in rivals])),
+            pack(FrameKind.WANT, write_tags([])),
+        )
+        kinds = [unpack(frame)[0] for frame in answers]
+        assert kinds.count(FrameKind.FRAUD_PROOF) >= 1, "who brought them is told"
+    assert convicted(bob) == {eve.key_id}
+    assert len(await bob.fraud_proofs()) == 1
+
+
+async def test_a_voucher_for_a_hundred_years_and_more_is_money_too(town: Town) -> None:
+    amina, baker = await town.people("amina", "baker")
+    voucher = town.issuer.voucher(amina.book.signer.public_key, 77_000, spend_days=60_000)
+    holding = check_voucher(amina.book, voucher.envelope)
+    with amina.book.store.write("vouchers") as tx:
+        keep_voucher(amina.book, tx, holding)
+    assert (await meet(amina, baker, 50_000)).state is State.ACKED
+
+
+async def test_a_whole_list_does_not_displace_the_pieces_that_can_be_passed_on(town: Town) -> None:
+    baker = await town.person("baker")
+    for identity in (b"x", b"y"):
+        learn_revocation(baker.book, town.issuer.revoke(identity * 32).envelope)
+    before = baker.book.blocklist.trail()
+    assert len(before.pieces) == 2
+    later = town.issuer.revocation_list(now=town.clock.now() + 60)
+    assert learn_revocation(baker.book, later.envelope)
+    assert baker.book.blocklist.trail() == before
+    assert baker.book.blocklist.time == town.clock.now() + 60
+    assert learn_revocation(baker.book, later.envelope, now=town.clock.now() + 90)
+    assert len(baker.book.blocklist.trail().pieces) == 1, "the issuer's answer to a sync counts"
+
+
+async def test_a_server_clock_that_was_wrong_once_does_not_keep_a_list_young(town: Town) -> None:
+    baker = await town.person("baker")
+    learn_revocation(baker.book, town.issuer.revoke(b"x" * 32).envelope)
+    now = town.clock.now()
+    for said in (now + 3_650 * DAY_SECONDS, now):
+        learn_news(baker.book, {"server_time": said}, named=1)
+        assert baker.book.blocklist.time == said
+    assert baker.book.now() <= now

@@ -12,7 +12,17 @@ from client_sdk.keys import SoftwareKeys
 from client_sdk.store.guard import Guard
 from client_sdk.store.sqlite import Hook, Store
 from client_sdk.store.witness import FileWitness, KeepsWitness, Mark, default_folder
-from client_sdk.testing import Crash, CrashAt, QuickKeys, SeededEntropy, quick_keys
+from client_sdk.testing import (
+    Crash,
+    CrashAt,
+    Issuer,
+    QuickKeys,
+    SeededEntropy,
+    SetClock,
+    new_wallet,
+    quick_keys,
+)
+from client_sdk.wallet import Wallet
 
 INSTALL = bytes(range(16))
 FIRST, SECOND, THIRD = (Mark(number, bytes([number]) * 16) for number in range(3))
@@ -365,3 +375,46 @@ def test_a_provider_of_keys_may_bring_a_better_witness(tmp_path: Path) -> None:
     assert [counter.mark is not None and counter.mark.number for counter in counters.values()] == [
         2
     ]
+
+
+class StuckWitness(FileWitness):
+    """Its folder may be read and not written."""
+
+    stuck = False
+
+    def advance(self, before: Mark | None, after: Mark) -> bool:
+        if self.stuck:
+            raise errors.StoreReadOnly("The wallet's witness cannot be used.")
+        return super().advance(before, after)
+
+
+class StuckKeys(QuickKeys):
+    def witness(self, install: bytes) -> FileWitness | None:
+        assert self._witness_folder is not None
+        return StuckWitness(self._witness_folder, install)
+
+
+async def test_a_wallet_whose_witness_cannot_be_written_opens_and_pays_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer, clock, entropy = Issuer(), SetClock(), SeededEntropy("stuck")
+    keys = StuckKeys("", entropy=entropy, witness_folder=tmp_path / "state")
+    path = tmp_path / "wallet.db"
+    baker = await new_wallet(issuer, "baker", clock=clock)
+    async with await Wallet.create(path, keys=keys, clock=clock, entropy=entropy) as amina:
+        issuer.equip(amina, 600, now=clock.now())
+        asked = await baker.request_payment(100, "EUR")
+        monkeypatch.setattr(StuckWitness, "stuck", True)
+        with pytest.raises(errors.StoreReadOnly):
+            await amina.pay(asked.frame)
+        assert await amina.signed_transfers() == []
+    async with await Wallet.open(path, keys=keys, clock=clock, entropy=entropy) as amina:
+        (balance,) = await amina.balance()
+        assert (balance.spendable, balance.unconfirmed) == (500, 100)
+        (waiting,) = await amina.unconfirmed()
+        with pytest.raises(errors.StoreReadOnly):
+            await amina.frame_of(waiting.id)
+        monkeypatch.setattr(StuckWitness, "stuck", False)
+        assert not amina.restored
+        assert (await baker.receive(await amina.frame_of(waiting.id))).answer == "paid"
+    await baker.close()
