@@ -148,7 +148,7 @@ class Hearsay:
             self._put_heard(tx, self._name(tag, peer), tag, (state, peer), today)
         tx.keep_newest("heard", HEARD_MAX)
 
-    def told_of(self, payment: Payment) -> bool:
+    def told_of(self, payment: Payment, today: int) -> bool:
         """Whether somebody says that units of this payment were signed away in another way."""
         for chain in payment.chains:
             for link in chain.links:
@@ -156,8 +156,10 @@ class Hearsay:
                 last = link.transfer.id == chain.tip_id
                 for row in self._linked("heard", tag.prefix):
                     heard, state, _ = _heard(row)
+                    if row.flag < today - HEARD_DAYS or state != _NEWS:
+                        continue
                     # An earlier owner may have told of the transfer that brought the value on.
-                    if heard.overlaps(tag) and state == _NEWS and (last or heard != tag):
+                    if heard.overlaps(tag) and (last or heard != tag):
                         return True
         return False
 

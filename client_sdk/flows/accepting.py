@@ -12,6 +12,7 @@ from typing import Final
 from client_sdk.book import Book
 from client_sdk.errors import InvalidRule, PaymentNeedsConfirmation
 from client_sdk.flows.risk_words import say_conditions
+from client_sdk.hearsay import DAY
 from client_sdk.store.sqlite import StoreTx
 from offline_protocol import cbor
 from offline_protocol.acceptance import AcceptanceRule, PaymentFacts, Verdict, judge
@@ -79,7 +80,7 @@ def assess(book: Book, payment: Payment) -> Assessment:
     if book.list_outdated:
         words = "Your list of blocked devices is older than the issuer allows; sync while online."
         concerns.append(Concern(LIST_OUTDATED, Verdict.WARN, words))
-    if book.hearsay.told_of(payment):
+    if book.hearsay.told_of(payment, book.now() // DAY):
         words = (
             "Another device says that this value, or part of it, was spent before. "
             "It has shown no proof, so this may be wrong."

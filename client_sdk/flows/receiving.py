@@ -46,6 +46,7 @@ SENT_BACK_RULES: Final = frozenset(
     }
 )
 ALREADY_PAID: Final = "already_paid"
+BALANCE_LIMIT: Final = "balance_limit"
 
 
 class Answer(StrEnum):
@@ -92,11 +93,10 @@ class Payee:
         """
         self._book.guard.require_whole()
         certificate = self._book.asking_certificate()
-        held = sum(one.free_amount for one in self._book.holdings(currency))
         most = certificate.body.limits.balance_max
-        if held + amount > most:
+        if self._held(currency) + amount > most:
             raise LimitExceeded(
-                f"This device holds {format_amount(held, currency)} and may hold "
+                f"This device holds {format_amount(self._held(currency), currency)} and may hold "
                 f"{format_amount(most, currency)}.",
                 fix="Sync while online to move value to your account.",
             )
@@ -140,8 +140,9 @@ class Payee:
         """Check, store and answer a payment.
 
         A payment that was stored before is answered as before. One that is genuine but not what
-        was asked for (another amount, too late, a second one for the same request), or that the
-        rules of issuer or payee refuse, is stored and signed back, so that its value is not stuck.
+        was asked for (another amount, too late, a second one for the same request), that is more
+        than this device may hold, or that the rules of issuer or payee refuse, is stored and signed
+        back, so that its value is not stuck.
 
         Raises:
             UnknownExchange: no request of this wallet is named.
@@ -163,6 +164,7 @@ class Payee:
         problem = self._check(payment, asked)
         self._refuse_fork(payment)
         problem = problem or ("" if asked.state is State.SHOWN else ALREADY_PAID)
+        problem = problem or ("" if self._has_room(payment, asked) else BALANCE_LIMIT)
         problem = problem or decide(self._book, payment, decision)
         exchange = replace(
             asked,
@@ -340,6 +342,15 @@ class Payee:
                     raise
                 return error.code
         return ""
+
+    def _held(self, currency: str) -> int:
+        return sum(one.free_amount for one in self._book.holdings(currency))
+
+    def _has_room(self, payment: Payment, asked: Exchange) -> bool:
+        """Whether the device may hold it, too: several requests may have been shown at once."""
+        request = unseal(PaymentRequest, asked.request).body
+        most = request.payee_certificate.body.limits.balance_max
+        return self._held(asked.currency) + payment.amount <= most
 
     def _refuse_fork(self, payment: Payment) -> None:
         """Compare with everything seen before: the same units must not have been signed away."""

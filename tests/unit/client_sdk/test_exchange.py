@@ -346,6 +346,25 @@ async def test_limits_of_certificate_and_voucher_are_kept(shop: Shop) -> None:
         await baker.request_payment(501, "EUR")
 
 
+@pytest.mark.parametrize("asked_for", [200, 0])
+async def test_requests_shown_side_by_side_do_not_fill_a_device_beyond_its_limit(
+    shop: Shop, asked_for: int
+) -> None:
+    small = Limits(payment_max=200, balance_max=500, hops_max=4)
+    amina = await shop.person("amina", 600)
+    baker = await shop.person("baker", limits=small)
+    asked = [await baker.request_payment(asked_for, "EUR") for _ in range(3)]
+    answers = []
+    for one in asked:
+        paid = await amina.pay(one.frame, amount=None if asked_for else 200)
+        got = await baker.receive(await amina.frame_of(paid.id))
+        assert got.frame is not None
+        answers.append(await amina.receive(got.frame))
+    assert [one.kind for one in answers] == [FrameKind.RECEIPT] * 2 + [FrameKind.RETURN]
+    assert (await baker.balance())[0].spendable == 400
+    assert (await amina.balance())[0].spendable == 200
+
+
 async def test_value_that_has_changed_hands_often_enough_is_not_offered(shop: Shop) -> None:
     people = [await shop.person("0", 100), *[await shop.person(str(n)) for n in range(1, 6)]]
     for payer, payee in pairwise(people[:5]):

@@ -595,6 +595,19 @@ async def test_what_is_heard_is_limited_in_all_and_forgotten(
     assert mallory.book.store.rows("heard") == []
 
 
+async def test_an_old_tag_warns_of_nothing_though_nobody_tidied_up(town: Town) -> None:
+    amina, baker, mallory = await town.people("amina", "baker", "mallory")
+    asked = await baker.request_payment(250, "EUR")
+    sent = await amina.frame_of((await amina.pay(asked.frame)).id)
+    payment = Payment.decode(unpack(sent)[1])
+    today = baker.book.now() // DAY_SECONDS
+    told = Tag.of(payment.chains[0].hops[-1].transfer.body)._replace(lo=0, hi=9_999)
+    with baker.book.store.write("tags") as tx:
+        baker.book.hearsay.hear(tx, [told], mallory.key_id, today, most=1)
+    assert baker.book.hearsay.told_of(payment, today + HEARD_DAYS)
+    assert not baker.book.hearsay.told_of(payment, today + HEARD_DAYS + 1)
+
+
 async def test_what_was_seen_is_forgotten_when_its_voucher_is_closed(town: Town) -> None:
     amina, baker = await town.people("amina", "baker")
     await by_code(amina, baker, 250)
