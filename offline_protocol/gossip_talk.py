@@ -130,6 +130,7 @@ class GossipTalk:
         self._budget = self._limit = budget
         self._leads = leads
         self._awaited = list(_LEADER if leads else _FOLLOWER)
+        self._after = frozenset[FrameKind]() if leads else _PROOFS
         self._given = self._items = 0
         self._peer = News(0, 0, 0, 0)
         self._wants: Sequence[Tag] = ()
@@ -156,7 +157,7 @@ class GossipTalk:
         if self.received > self._budget:
             raise MalformedFrame(f"more than the {self._budget} bytes that were asked for")
         kind, body = unpack(frame)
-        awaited, before = self._awaited[0] if self._awaited else (None, _PROOFS)
+        awaited, before = self._awaited[0] if self._awaited else (None, self._after)
         if kind in before:
             self._items += 1
             if self._items > ITEMS_MAX:

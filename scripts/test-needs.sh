@@ -7,6 +7,7 @@ command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/d
 command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v git >/dev/null 2>&1 || missing="$missing git"
 command -v softhsm2-util >/dev/null 2>&1 || missing="$missing softhsm2"
+command -v dbus-daemon >/dev/null 2>&1 || missing="$missing dbus-daemon"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 [ -n "$missing" ] || exit 0

@@ -9,6 +9,7 @@ from server.offline.issuer_keys import (
     load_issuer_keys,
     make_issuer_keys,
 )
+from server.offline.issuer_revocation import revoke_issuer_key
 from server.offline.jobs import check_books_daily, close_due_roots, collect_debts
 from server.offline.queries import has_issued
 from server.offline.report import OfflineReport, offline_report, positions_digest
@@ -37,5 +38,6 @@ __all__ = [
     "make_issuer_keys",
     "offline_report",
     "positions_digest",
+    "revoke_issuer_key",
     "synchronise",
 ]

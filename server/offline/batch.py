@@ -53,6 +53,15 @@ class Batch:
             id=self._name(index), status="waiting", code="parent_unknown", detail=detail
         )
 
+    def turned_away(self, index: int) -> None:
+        """Say that a record would have to wait and was not kept: it is to come again."""
+        self.results[index] = RecordResult(
+            id=self._name(index),
+            status="waiting",
+            code="too_many_waiting",
+            detail="not kept: too many records of this device wait for others; send those first",
+        )
+
     def refused(self, index: int, code: str, detail: str) -> None:
         self.results[index] = RecordResult(
             id=self._name(index), status="refused", code=code, detail=detail

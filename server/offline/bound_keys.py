@@ -17,7 +17,13 @@ from server.offline.events import lock_offline, turn_of
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.owners import Owners
 from server.offline.schemas import CertificatesCreate, CertificatesCreated
-from server.offline.trust import certify, missing_sequences, refusal_of, trust_row
+from server.offline.trust import (
+    certify,
+    missing_of_further_keys,
+    missing_sequences,
+    refusal_of,
+    trust_row,
+)
 from server.offline.trust_models import BoundKeyRow
 from server.offline.vouchers import calling_device
 
@@ -72,6 +78,8 @@ def _check(binding: Signed[KeyBinding], device: DeviceView, keys: IssuerKeys) ->
     body = binding.body
     if body.owner != device.key:
         raise _invalid("it names another device")
+    if body.bound == device.key:
+        raise _invalid("it binds the device's first key to itself")
     if body.issuer != keys.root_key.id:
         raise _invalid("it was made for another issuer")
     if not body.bound.is_of_prime_order:
@@ -85,7 +93,8 @@ def _check(binding: Signed[KeyBinding], device: DeviceView, keys: IssuerKeys) ->
 async def _check_trust(tx: Tx, tenant: int, policy: OfflinePolicy, device: DeviceView) -> None:
     row = await trust_row(tx, tenant, device)
     missing = await missing_sequences(tx, tenant, device.key.id, policy)
-    refusal = refusal_of(device, row, missing)
+    further = await missing_of_further_keys(tx, tenant, device.key.id, policy)
+    refusal = refusal_of(device, row, complete=not (missing or further))
     if refusal is not None:
         raise KeyBindingInvalid(
             f"This device gets no certificates: {refusal}.", fix="Synchronise first."

@@ -7,20 +7,35 @@ from sqlalchemy import select
 from offline_protocol.cose import unseal
 from offline_protocol.key_bindings import KeyBinding
 from offline_protocol.keys import PublicKey
+from server.identity import DeviceView, devices_by_keys
+from server.kit.bulk import rows_among
 from server.kit.unit_of_work import Tx
 from server.offline.models import CertificateRow, TransferRow, VoucherRow
+from server.offline.records import slices
 from server.offline.trust_models import BoundKeyRow
 
 
 async def owners_of(tx: Tx, tenant: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
     """Return for each key id that of the key its device was enrolled with."""
     owners = {key: key for key in keys}
-    rows = await tx.session.execute(
-        select(BoundKeyRow.key_id, BoundKeyRow.owner).where(
-            BoundKeyRow.tenant == tenant, BoundKeyRow.key_id.in_(list(owners))
-        )
+    rows = await rows_among(
+        tx,
+        BoundKeyRow.__tablename__,
+        "key_id, owner",
+        tenant=tenant,
+        column="key_id",
+        values=owners,
     )
-    return owners | dict(rows.all())
+    return owners | dict(map(tuple, rows))
+
+
+async def devices_of(tx: Tx, tenant: int, keys: Iterable[bytes]) -> dict[bytes, DeviceView]:
+    """Return the device of each key; a key that nobody enrolled or bound is left out."""
+    owners = await owners_of(tx, tenant, keys)
+    found: dict[bytes, DeviceView] = {}
+    for names in slices(sorted(set(owners.values()))):
+        found |= await devices_by_keys(tx, tenant, names)
+    return {key: found[owner] for key, owner in owners.items() if owner in found}
 
 
 async def keys_bound_to(tx: Tx, tenant: int, owner: bytes) -> list[bytes]:

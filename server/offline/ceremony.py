@@ -68,7 +68,8 @@ def propose(
         log: the head of the log of certificates.
 
     Raises:
-        CeremonyRefused: a kid is not listed, or the set would be too long.
+        CeremonyRefused: a kid is not listed, the set would be too long, or no issuing key would be
+            left that serves from now on.
     """
     current = keys.key_set.body
     unknown = set(ends) - {key.kid for key in current.keys}
@@ -80,6 +81,11 @@ def propose(
         else key
         for key in current.keys
     ]
+    staying = {key.kid for key in listed if key.serves(KeyUse.ISSUE, now)} - set(ends)
+    if not staying and not (KeyUse.ISSUE in uses and begins <= now):
+        raise CeremonyRefused(
+            "No issuing key would serve now. Make one that begins at once: --begins-in 0."
+        )
     for use in uses:
         seed = ids.token(_SEED_BYTES)
         public_key = SoftwareSigner(seed).public_key

@@ -222,6 +222,30 @@ async def _check_free(tx: Tx, row: AccountRow, amount: int) -> None:
 
 
 async def _cheats_in_open_vouchers(tx: Tx, row: AccountRow) -> bool:
+    return await _cheats_where_known(tx, row) or await _cheats_somewhere(tx, row)
+
+
+async def _cheats_somewhere(tx: Tx, row: AccountRow) -> bool:
+    """Whether a double spending is proved whose voucher may be any that was issued before it."""
+    query = select(func.max(ConflictRow.found_at)).where(
+        ConflictRow.tenant == row.tenant,
+        ConflictRow.user_id == row.user_id,
+        ConflictRow.kind == "fork",
+        ConflictRow.root.is_(None),
+    )
+    found_at = await tx.session.scalar(query)
+    if found_at is None:
+        return False
+    may_be = exists().where(
+        VoucherRow.tenant == row.tenant,
+        VoucherRow.currency == row.currency,
+        VoucherRow.closed.is_(False),
+        VoucherRow.issued_at <= int(found_at.timestamp()),
+    )
+    return bool(await tx.session.scalar(select(may_be)))
+
+
+async def _cheats_where_known(tx: Tx, row: AccountRow) -> bool:
     query = select(
         exists()
         .where(ConflictRow.tenant == row.tenant, ConflictRow.user_id == row.user_id)

@@ -25,7 +25,7 @@ from server.offline.models import AccountRow
 from server.offline.owners import Owners
 from server.offline.positions import Positions, debts_of, load_positions
 from server.offline.postings import BEARERS, Book, Recovery, order_entries
-from server.offline.records import Grove
+from server.offline.records import Grove, slices
 from server.offline.standing import Standing, restate
 from server.offline.terms import RootTerms, load_terms
 from server.offline.tiers import tiers_of
@@ -92,12 +92,13 @@ class CurrencySettlement:
         """Load the users' rows, and say how much of a credit is final at once for each."""
         trees = [self.grove.trees[root] for root in self.roots]
         users = self.users.union(*(self.owners.users_in(tree) for tree in trees))
-        query = select(AccountRow).where(
-            AccountRow.tenant == self.tenant,
-            AccountRow.currency == self.currency,
-            AccountRow.user_id.in_(users),
-        )
-        self.accounts = {row.user_id: row for row in await self.tx.session.scalars(query)}
+        for names in slices(sorted(users)):
+            query = select(AccountRow).where(
+                AccountRow.tenant == self.tenant,
+                AccountRow.currency == self.currency,
+                AccountRow.user_id.in_(names),
+            )
+            self.accounts |= {row.user_id: row for row in await self.tx.session.scalars(query)}
         claimants: set[UUID] = set()
         now = self._now
         for tree in trees:

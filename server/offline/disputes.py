@@ -238,9 +238,12 @@ class _Verdict:
 
 
 def needs_second(rules: OfflinePolicy, conflict: ConflictRow, cost: int) -> bool:
-    """Return whether a verdict about so much takes two officers."""
+    """Return whether a verdict about so much takes two officers.
+
+    It does where a double spending is known from a proof only: nobody can say what it will cost.
+    """
     if conflict.currency is None:
-        return False
+        return conflict.kind == "fork"
     limit = rules.limits(conflict.currency).four_eyes_over
     return limit is not None and cost > limit
 

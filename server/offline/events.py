@@ -43,7 +43,9 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``device_key`` is the id of the one device that it concerns, or None for all of them.
+    """Something to tell one device of a user, or all of them.
+
+    ``device_key`` is the id of the key that the one device was enrolled with, or None for all.
 
     ``transfer`` is the id of the transfer that it tells of, whose content is added on reading.
     """
@@ -55,12 +57,10 @@ class Event:
     transfer: bytes | None = None
 
     @classmethod
-    def known(
-        cls, transfer: bytes, user: UUID, key: bytes, receipt: Signed[Receipt] | None
-    ) -> "Event":
+    def known(cls, transfer: bytes, device: DeviceView, receipt: Signed[Receipt] | None) -> "Event":
         """Tell one device of a transfer that was stored, and of the payee's receipt for it."""
         body = {} if receipt is None else {"receipt": to_base64url(receipt.envelope)}
-        return cls(EventType.TRANSFER_KNOWN, user, body, key, transfer)
+        return cls(EventType.TRANSFER_KNOWN, device.user_id, body, device.key.id, transfer)
 
     @classmethod
     def issued(cls, user: UUID, voucher: bytes, amount: int, currency: str, entry: UUID) -> "Event":

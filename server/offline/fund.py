@@ -49,7 +49,7 @@ class FundState:
     @property
     def free(self) -> int:
         """What may be taken out: never what was promised, nor below the floor or zero."""
-        return max(0, self.balance - self.reserved - (self.floor or 0))
+        return max(0, self.balance - self.reserved - max(0, self.floor or 0))
 
 
 async def fund_state(tx: Tx, tenant: int, currency: str, policy: OfflinePolicy) -> FundState:

@@ -4,24 +4,27 @@
 still back, and what the ledger's float and clearing accounts stand at; two foreign keys of the row
 to itself, checked when a transaction commits, say that the first two are equal and that the third
 is zero. So nobody commits a voucher without its backing, a payout that backs nothing, or a
-settlement whose sources and credits differ, by whatever statement.
+settlement whose sources and credits differ.
 
 Besides, vouchers stay and keep what they were issued with, and what people decided is kept.
 
-On SQLite foreign keys count on connections that ask for them, as the server's do. What somebody
-writes into the file without them is found by the next settlement and by the report.
+The rows of ``offline_book`` stay, and on PostgreSQL only the triggers write their figures. SQLite
+cannot tell who writes; and its foreign keys count on connections that ask for them, as the server's
+do. What somebody writes into the file without them, or into the figures themselves, is found by
+the report.
 """
 
 # ruff: noqa: S608 - statements are put together from the constants of this file alone.
 
 BOOK_FLOAT, BOOK_CLEARING = "fk_offline_book_float", "fk_offline_book_clearing"
-_APPEND_ONLY = (
-    "offline_audit",
-    "offline_policy",
-    "offline_fund_grant",
-    "offline_frozen_link",
-    "offline_pledge",
-)
+_APPEND_ONLY = {
+    "offline_audit": ("seq",),
+    "offline_policy": ("version",),
+    "offline_fund_grant": ("seq",),
+    "offline_frozen_link": ("root", "link"),
+    "offline_pledge": ("voucher",),
+}
+"""Tables that only grow, and what names a row of a tenant there."""
 _VOUCHER_STAYS = "tenant, id, user_id, holder, currency, value, claim_by, envelope"
 _MIRRORED = {"house_offline_float": "float_posted", "house_offline_clearing": "clearing"}
 _BACKFILL = (
@@ -105,14 +108,20 @@ _SQLITE = (
             f"BEFORE INSERT ON {table}",
             _abort(
                 "this row exists",
-                f"EXISTS (SELECT 1 FROM {table} WHERE tenant = NEW.tenant AND {key} = NEW.{key})",
+                f"EXISTS (SELECT 1 FROM {table} WHERE tenant = NEW.tenant AND "
+                + " AND ".join(f"{column} = NEW.{column}" for column in key)
+                + ")",
             ),
         )
-        for table, key in (
-            ("offline_audit", "seq"),
-            ("offline_policy", "version"),
-            ("offline_fund_grant", "seq"),
-        )
+        for table, key in _APPEND_ONLY.items()
+    ),
+    _sqlite_trigger(
+        "offline_book_stays",
+        "BEFORE UPDATE OF tenant, currency, zero ON offline_book",
+        _abort("the book stays"),
+    ),
+    _sqlite_trigger(
+        "offline_book_is_kept", "BEFORE DELETE ON offline_book", _abort("the book stays")
     ),
 )
 
@@ -182,6 +191,21 @@ _POSTGRESQL = (
         """
         for kind, column in _MIRRORED.items()
     ),
+    """
+    CREATE FUNCTION offline_book_is_followed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF TG_OP IN ('DELETE', 'TRUNCATE') OR pg_trigger_depth() < 2 THEN
+        RAISE EXCEPTION 'offline: % of offline_book is refused: it follows vouchers and accounts',
+          TG_OP USING ERRCODE = 'integrity_constraint_violation';
+      END IF;
+      RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER offline_book_is_followed
+    BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON offline_book
+    FOR EACH STATEMENT EXECUTE FUNCTION offline_book_is_followed()
+    """,
     f"""
     CREATE TRIGGER offline_voucher_stays BEFORE UPDATE OF {_VOUCHER_STAYS} ON offline_voucher
     FOR EACH STATEMENT EXECUTE FUNCTION offline_refuse('a voucher stays what it is')

@@ -62,6 +62,13 @@ class IssuerKeys:
             )
         return signers[max(serving, key=lambda listed: listed.not_before).key]
 
+    def still_issues(self, kid: bytes, moment: int) -> bool:
+        """Whether the key of this name is an issuing key that serves at a moment."""
+        return any(
+            listed.kid == kid and listed.serves(KeyUse.ISSUE, moment)
+            for listed in self.key_set.body.keys
+        )
+
     def settle_key_at(self, moment: int) -> PublicKey:
         """Return the newest key that claims can be made out to."""
         listed = [k for k in self.key_set.body.keys if k.serves(KeyUse.SETTLE, moment)]

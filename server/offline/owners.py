@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from server.identity import DeviceView, UserView, devices_by_keys, users_by_id
+from server.identity import DeviceView, UserView, users_by_id
 from server.kit.unit_of_work import Tx
-from server.offline.bound_owners import owners_of
+from server.offline.bound_owners import devices_of
+from server.offline.records import slices
 from server.offline.trees import Tree
 
 
@@ -30,9 +31,7 @@ class Owners:
         """
         missing = set(keys) - self.devices.keys()
         if missing:
-            owners = await owners_of(self.tx, self.tenant, missing)
-            found = await devices_by_keys(self.tx, self.tenant, set(owners.values()))
-            self.devices |= {key: found[owner] for key, owner in owners.items() if owner in found}
+            self.devices |= await devices_of(self.tx, self.tenant, missing)
 
     def user_of(self, key: bytes) -> UUID:
         return self.devices[key].user_id
@@ -44,9 +43,8 @@ class Owners:
 
     async def learn_users(self, users: Iterable[UUID]) -> None:
         """Ask for people; users who own devices stay."""
-        missing = set(users) - self.users.keys()
-        if missing:
-            self.users |= await users_by_id(self.tx, self.tenant, missing)
+        for names in slices(sorted(set(users) - self.users.keys())):
+            self.users |= await users_by_id(self.tx, self.tenant, names)
 
     def users_in(self, tree: Tree) -> set[UUID]:
         """Return everybody who ever owned part of a tree."""

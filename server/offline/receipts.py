@@ -132,6 +132,6 @@ def _answer(
             batch.stored(index)
             answered.add(receipt.id)
         elif receipt.envelope in turned_away:
-            batch.refused(index, "too_many_waiting", "send the transfers that it is about first")
+            batch.turned_away(index)
         else:
             batch.waiting(index, "kept until the transfers that it is about arrive")

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import select
 
@@ -35,6 +35,7 @@ _TRANSFER_COLUMNS = (
     *("sequence", "time", "late", "received_at", "envelope"),
 )
 _KINDS = {kind: kind.name.lower() for kind in TransferKind}
+Name = TypeVar("Name")
 _NAMES_MAX = 500
 """Ids in one IN list: both databases have a limit on parameters."""
 
@@ -233,6 +234,6 @@ async def insert_receipts(
     await insert_rows(tx, ReceiptRow.__tablename__, columns, rows)
 
 
-def slices(names: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+def slices(names: Sequence[Name]) -> Iterable[Sequence[Name]]:
     """Cut a list of ids into parts that fit one statement."""
     return (names[i : i + _NAMES_MAX] for i in range(0, len(names), _NAMES_MAX))

@@ -9,24 +9,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select, union, update
 
-from offline_protocol.constants import REVOCATION_DELTA_BYTES_MAX, REVOKED_PREFIX_BYTES
+from offline_protocol.constants import (
+    REVOCATION_DELTA_BYTES_MAX,
+    REVOCATION_LIST_BYTES_MAX,
+    REVOKED_PREFIX_BYTES,
+)
 from offline_protocol.cose import Signed, seal
 from offline_protocol.revocation import RevocationDelta, RevocationList, Revoked, prefix_of
-from server.identity import DeviceStatus, DeviceView, devices_by_keys
+from server.identity import DeviceStatus, DeviceView
+from server.kit.telemetry import get_logger
 from server.kit.unit_of_work import Tx, UnitOfWork
-from server.offline.bound_owners import keys_bound_to, owners_of
+from server.offline.bound_owners import devices_of, keys_bound_to
 from server.offline.certificate_log import log_head
 from server.offline.events import lock_offline, turn_of
 from server.offline.issuer_keys import IssuerKeys
-from server.offline.models import CertificateRow
-from server.offline.trust_models import RevocationRow
+from server.offline.models import CertificateRow, VoucherRow
+from server.offline.policy import policy_in_force
+from server.offline.records import slices
+from server.offline.trust_models import BoundKeyRow, RevocationRow
 
 _BLOCKED = "device_blocked"
 _GRACE_S = 7 * 86_400
 """Longer on the list than needed: payees' clocks may be wrong."""
 _DELTA_ENTRIES_MAX = (REVOCATION_DELTA_BYTES_MAX - 512) // REVOKED_PREFIX_BYTES
+_LIST_ENTRIES_MAX = (REVOCATION_LIST_BYTES_MAX - 512) // REVOKED_PREFIX_BYTES
+_log = get_logger(__name__)
 
 
 class RevokedKind(StrEnum):
@@ -58,19 +67,26 @@ async def current_epoch(tx: Tx, tenant: int) -> int:
 async def revoke(tx: Tx, tenant: int, revocations: Iterable[Revocation]) -> int:
     """Put entries on the list under one new epoch; what is on it stays. The caller holds the lock.
 
+    One that was there only because its device was blocked stays for the graver reason from now on:
+    giving the device back does not clear it any more.
+
     Returns:
         How many are new.
     """
     wanted = {prefix_of(each.identity): each for each in revocations}
     rows = await tx.session.scalars(
-        select(RevocationRow.prefix).where(
+        select(RevocationRow).where(
             RevocationRow.tenant == tenant,
             RevocationRow.prefix.in_(list(wanted)),
             RevocationRow.removed_epoch.is_(None),
         )
     )
-    for prefix in rows.all():
-        del wanted[prefix]
+    for row in rows.all():
+        again = wanted.pop(row.prefix)
+        row.until = max(row.until, again.until)
+        if row.reason == _BLOCKED:
+            row.reason = again.reason
+    await tx.session.flush()
     if not wanted:
         return 0
     epoch = await current_epoch(tx, tenant) + 1
@@ -93,20 +109,54 @@ async def revoke(tx: Tx, tenant: int, revocations: Iterable[Revocation]) -> int:
 
 
 async def revoke_device(tx: Tx, tenant: int, device: DeviceView, reason: str) -> int:
-    """Put all keys of a device on the list, for as long as their certificates last."""
+    """Put a device on the list for as long as what it signs can be offered.
+
+    That is the key that it was enrolled with, and each further one that can still do harm.
+    """
     keys = [device.key.id, *await keys_bound_to(tx, tenant, device.key.id)]
+    until = await _harmless_after(tx, tenant, keys)
+    now = int(tx.now.timestamp())
+    return await revoke(
+        tx,
+        tenant,
+        [
+            Revocation(key, RevokedKind.DEVICE, reason, until.get(key, now))
+            for key in keys
+            if key == device.key.id or until.get(key, 0) >= now
+        ],
+    )
+
+
+async def _harmless_after(tx: Tx, tenant: int, keys: list[bytes]) -> dict[bytes, int]:
+    """Return until when a payee can meet something that these keys sign, in Unix seconds.
+
+    Who signs says when, so a key whose certificate has ended can still date a payment back to where
+    it lasted; and that is spent as long as its voucher is. The holder of a voucher needs no
+    certificate.
+    """
+    held = select(VoucherRow.holder, func.max(VoucherRow.spend_by)).where(
+        VoucherRow.tenant == tenant, VoucherRow.holder.in_(keys)
+    )
+    until = dict((await tx.session.execute(held.group_by(VoucherRow.holder))).all())
     ends = await tx.session.execute(
         select(CertificateRow.key_id, func.max(CertificateRow.valid_to))
         .where(CertificateRow.tenant == tenant, CertificateRow.key_id.in_(keys))
         .group_by(CertificateRow.key_id)
     )
-    until = dict(ends.all())
-    now = int(tx.now.timestamp())
-    return await revoke(
-        tx,
-        tenant,
-        [Revocation(key, RevokedKind.DEVICE, reason, until.get(key, now)) for key in keys],
+    open_until = await tx.session.scalar(
+        select(func.max(VoucherRow.spend_by)).where(
+            VoucherRow.tenant == tenant, VoucherRow.closed.is_(False)
+        )
     )
+    life = await _voucher_life(tx, tenant)
+    for key, end in ends:
+        until[key] = max(until.get(key, 0), end + life, open_until or 0)
+    return until
+
+
+async def _voucher_life(tx: Tx, tenant: int) -> int:
+    """Return for how many seconds vouchers that are issued now may be spent."""
+    return int((await policy_in_force(tx, tenant)).spend_by.total_seconds())
 
 
 async def revoked_at(tx: Tx, tenant: int, epoch: int) -> Revoked:
@@ -122,14 +172,21 @@ async def revoked_at(tx: Tx, tenant: int, epoch: int) -> Revoked:
 
 
 async def signed_list(tx: Tx, tenant: int, keys: IssuerKeys) -> Signed[RevocationList] | None:
-    """Return the whole list, signed now; None before anything was ever revoked."""
+    """Return the whole list, signed now; None before anything was ever revoked.
+
+    None also where more is revoked than one list can say. Deltas go on, and so do syncs.
+    """
     epoch = await current_epoch(tx, tenant)
     if not epoch:
+        return None
+    revoked = await revoked_at(tx, tenant, epoch)
+    if len(revoked.prefixes) > _LIST_ENTRIES_MAX:
+        _log.error("offline_revocations_full", tenant=tenant, entries=len(revoked.prefixes))
         return None
     now = int(tx.now.timestamp())
     issuer = keys.issuer_at(now)
     body = RevocationList.of(
-        await revoked_at(tx, tenant, epoch),
+        revoked,
         kid=issuer.public_key.kid,
         time=now,
         log=await log_head(tx, tenant),
@@ -176,22 +233,30 @@ async def _has_work(tx: Tx, tenant: int) -> bool:
 
 
 async def _blocked_devices(tx: Tx, tenant: int) -> list[DeviceView]:
-    """Return devices with a certificate that lasts which identity does not let act any more."""
+    """Return devices that identity does not let act any more and whose keys can still do harm."""
     now = int(tx.now.timestamp())
     listed = select(RevocationRow.identity).where(
         RevocationRow.tenant == tenant, RevocationRow.removed_epoch.is_(None)
     )
-    keys = await tx.session.scalars(
-        select(CertificateRow.key_id)
-        .where(
+    able = union(
+        select(CertificateRow.key_id).where(
             CertificateRow.tenant == tenant,
-            CertificateRow.valid_to >= now,
-            CertificateRow.key_id.not_in(listed),
-        )
+            CertificateRow.valid_to >= now - await _voucher_life(tx, tenant),
+        ),
+        select(VoucherRow.holder).where(
+            VoucherRow.tenant == tenant,
+            VoucherRow.closed.is_(False),
+            VoucherRow.spend_by >= now,
+        ),
+    ).subquery()
+    bound = (BoundKeyRow.tenant == tenant) & (BoundKeyRow.key_id == able.c.key_id)
+    owners = await tx.session.scalars(
+        select(func.coalesce(BoundKeyRow.owner, able.c.key_id))
+        .select_from(able.outerjoin(BoundKeyRow, bound))
+        .where(able.c.key_id.not_in(listed))
         .distinct()
     )
-    owners = await owners_of(tx, tenant, keys.all())
-    devices = await devices_by_keys(tx, tenant, set(owners.values()))
+    devices = await devices_of(tx, tenant, owners.all())
     return [each for each in devices.values() if each.status is not DeviceStatus.ACTIVE]
 
 
@@ -210,23 +275,23 @@ async def _run_out(tx: Tx, tenant: int) -> set[bytes]:
             gone.add(row.prefix)
         elif row.reason == _BLOCKED:
             blocked[row.identity] = row.prefix
-    owners = await owners_of(tx, tenant, blocked)
-    devices = await devices_by_keys(tx, tenant, set(owners.values()))
+    devices = await devices_of(tx, tenant, blocked)
     return gone | {
         prefix
         for key, prefix in blocked.items()
-        if (device := devices.get(owners[key])) and device.status is DeviceStatus.ACTIVE
+        if key in devices and devices[key].status is DeviceStatus.ACTIVE
     }
 
 
 async def _drop(tx: Tx, tenant: int, prefixes: set[bytes]) -> None:
-    if prefixes:
+    epoch = await current_epoch(tx, tenant) + 1
+    for names in slices(sorted(prefixes)):
         await tx.session.execute(
             update(RevocationRow)
             .where(
                 RevocationRow.tenant == tenant,
                 RevocationRow.removed_epoch.is_(None),
-                RevocationRow.prefix.in_(prefixes),
+                RevocationRow.prefix.in_(names),
             )
-            .values(removed_epoch=await current_epoch(tx, tenant) + 1)
+            .values(removed_epoch=epoch)
         )

@@ -249,7 +249,7 @@ async def list_deeds(
     uow: NamedDependency[UnitOfWork],
     caller: NamedDependency[Caller],
     before: Annotated[int | None, QueryParameter(ge=1, le=2**53)] = None,
-    subject: Annotated[str | None, QueryParameter(max_length=96)] = None,
+    subject: Annotated[str | None, QueryParameter(max_length=96, pattern="^[!-~]*$")] = None,
     limit: Limit = 50,
 ) -> Page[DeedView]:
     """List deeds, the newest first; ``next_cursor`` is the next page's ``before``."""

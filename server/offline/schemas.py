@@ -125,8 +125,9 @@ class SyncRequest(Schema):
 class RecordResult(Schema):
     """What became of one record, in the order of the request.
 
-    ``waiting``: it is kept until the record that it builds on arrives. ``refused``: ``code`` and
-    ``detail`` say which rule it breaks; sending it again is no use.
+    ``waiting``: it is kept until the record that it builds on arrives; with the code
+    ``too_many_waiting`` it is not, and has to be sent again after that one. ``refused``: ``code``
+    and ``detail`` say which rule it breaks; sending it again is no use.
     """
 
     id: str | None

@@ -23,7 +23,7 @@ from server.offline.errors import SettlementUnsound
 from server.offline.events import Event, turn_of
 from server.offline.models import ConflictRow
 from server.offline.owners import Owners
-from server.offline.records import Grove, load_roots
+from server.offline.records import Grove, load_roots, slices
 
 T = TypeVar("T")
 _ATTEMPTS_MAX = 8
@@ -100,11 +100,12 @@ class Settler:
             accounts = users | {user for tree in trees for user in self.owners.users_in(tree)}
             if not accounts - known:
                 return sorted(together)
-            query = select(ConflictRow.root).where(
-                ConflictRow.tenant == self.tenant,
-                ConflictRow.kind == "fork",
-                ConflictRow.currency == currency,
-                ConflictRow.user_id.in_(accounts - known),
-            )
-            together.update(root for root in await self.tx.session.scalars(query) if root)
+            for names in slices(sorted(accounts - known)):
+                query = select(ConflictRow.root).where(
+                    ConflictRow.tenant == self.tenant,
+                    ConflictRow.kind == "fork",
+                    ConflictRow.currency == currency,
+                    ConflictRow.user_id.in_(names),
+                )
+                together.update(root for root in await self.tx.session.scalars(query) if root)
             known |= accounts

@@ -5,14 +5,14 @@ devices signed (stored transfers), and what the user was told (events, which car
 ledger entries that moved the money).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, and_, or_, select
 
 from server.kit.db import from_microseconds, to_microseconds
 from server.kit.errors import InvalidRequest
@@ -26,9 +26,10 @@ from server.offline.trust_models import BoundKeyRow
 
 _CURSOR_BYTES_MAX = 512
 _Body = Mapping[str, Any]
+_Keys = Select[tuple[bytes]]
 
 
-_Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -48,7 +49,7 @@ async def statement_page(
         InvalidRequest: the cursor is not one that this list gave.
     """
     mark = _read(cursor)
-    keys = await _keys_of(tx, tenant, user)
+    keys = _keys_of(tenant, user)
     transfers = await _signed(tx, tenant, keys, mark, limit + 1)
     events = await _told(tx, tenant, user, keys, mark=mark, limit=limit + 1)
     lines: list[StatementLine] = []
@@ -70,7 +71,7 @@ async def statement_page(
 
 
 async def _signed(
-    tx: Tx, tenant: int, keys: Sequence[bytes], mark: _Cursor, limit: int
+    tx: Tx, tenant: int, keys: _Keys, mark: _Cursor, limit: int
 ) -> list[tuple[TransferRow, str]]:
     """Return what the user's devices signed, the newest first, with its currency."""
     query = (
@@ -95,17 +96,18 @@ async def _signed(
     return [(row, currency) for row, currency in await tx.session.execute(query)]
 
 
-async def _keys_of(tx: Tx, tenant: int, user: UUID) -> Sequence[bytes]:
+def _keys_of(tenant: int, user: UUID) -> _Keys:
+    """Return a query for the ids of all keys of the user's devices."""
     own = select(TrustRow.key_id).where(TrustRow.tenant == tenant, TrustRow.user_id == user)
-    keys = (await tx.session.scalars(own)).all()
     bound = select(BoundKeyRow.key_id).where(
-        BoundKeyRow.tenant == tenant, BoundKeyRow.owner.in_(keys)
+        BoundKeyRow.tenant == tenant, BoundKeyRow.owner.in_(own)
     )
-    return [*keys, *await tx.session.scalars(bound)]
+    keys = own.union_all(bound).subquery()
+    return select(keys.c.key_id)
 
 
 async def _told(
-    tx: Tx, tenant: int, user: UUID, keys: Sequence[bytes], *, mark: _Cursor, limit: int
+    tx: Tx, tenant: int, user: UUID, keys: _Keys, *, mark: _Cursor, limit: int
 ) -> list[tuple[EventRow, TransferRow | None]]:
     """Return what the user was told that belongs in a statement, the newest first."""
     query = (

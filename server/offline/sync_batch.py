@@ -16,7 +16,6 @@ from server.kit.schema import to_base64url
 from server.kit.unit_of_work import Tx
 from server.offline.admission import Admission
 from server.offline.batch import Batch
-from server.offline.bound_owners import keys_bound_to
 from server.offline.conflicts import Detective
 from server.offline.domain import OfflinePolicy
 from server.offline.events import Event, events_after, tell
@@ -28,7 +27,13 @@ from server.offline.records import insert_transfers, issued_ids
 from server.offline.schemas import Held, SyncAnswer
 from server.offline.settlement import Settler
 from server.offline.trees import Judge
-from server.offline.trust import certify, missing_sequences, refusal_of, trust_row
+from server.offline.trust import (
+    certify,
+    missing_of_further_keys,
+    missing_sequences,
+    refusal_of,
+    trust_row,
+)
 from server.offline.trust_news import trust_news
 from server.offline.waiting import Waiting, insert_waiting, take_waiting
 
@@ -73,12 +78,18 @@ class SyncBatch:
         )
         await desk.run(receipts)
         await self._tell_parties(admission, owners, desk.told)
-        certificate, missing = await self._certify(owners)
+        certificate, missing, further = await self._certify(owners)
         await tell(self.tx, self.tenant, self.events)
         mark = self.tx.ids.token(MARK_BYTES)
         forgotten = turn_page(await trust_row(self.tx, self.tenant, self.device), history, mark)
-        answer = await self._answer(0 if forgotten else cursor, certificate, missing)
-        return msgspec.structs.replace(answer, history=to_base64url(mark), reset=forgotten)
+        answer = await self._answer(0 if forgotten else cursor, certificate)
+        return msgspec.structs.replace(
+            answer,
+            history=to_base64url(mark),
+            reset=forgotten,
+            missing_sequences=missing,
+            missing_of_keys={to_base64url(key): numbers for key, numbers in further.items()},
+        )
 
     async def _admit(self) -> tuple[Admission, list[Signed[Receipt]]]:
         """Let in what can be, and then what had waited for that, until nothing moves."""
@@ -127,11 +138,7 @@ class SyncBatch:
             elif identity in admission.known or identity in answered:
                 self.batch.duplicate(index)
             elif transfer.envelope in turned_away:
-                self.batch.refused(
-                    index,
-                    "too_many_waiting",
-                    "too many records of this device wait for others; send those first",
-                )
+                self.batch.turned_away(index)
             elif admission.grove.holds(identity):
                 self.batch.stored(index)
                 answered.add(identity)
@@ -174,44 +181,51 @@ class SyncBatch:
     ) -> None:
         """Tell both ends of a transfer that it is known, unless they uploaded it themselves.
 
-        The payer is told with the receipt, also when only that is new.
+        The payer is told with the receipt, also when only that is new. A further key hears nothing:
+        its device does.
         """
-        left: dict[bytes, tuple[bytes, Signed[Receipt] | None]] = dict(receipts)
-        uploader = self.device.key.id
+        left = dict(receipts)
         for _, node in admission.fresh:
-            name, signer, payee = node.id, node.signer.id, node.payee.id
-            if signer != uploader:
+            name, signer = node.id, owners.devices[node.signer.id]
+            if signer.id != self.device.id:
                 _, receipt = left.pop(name, (b"", None))
-                self.events.append(Event.known(name, owners.user_of(signer), signer, receipt))
-            claims = node.transfer.body.kind is TransferKind.CLAIM
-            if not claims and payee not in {uploader, signer}:
-                self.events.append(Event.known(name, owners.user_of(payee), payee, None))
+                self.events.append(Event.known(name, signer, receipt))
+            if node.transfer.body.kind is TransferKind.CLAIM:
+                continue
+            payee = owners.devices[node.payee.id]
+            if payee.id not in {self.device.id, signer.id}:
+                self.events.append(Event.known(name, payee, None))
         await owners.learn_keys({key for key, _ in left.values()})
-        self.events += [
-            Event.known(transfer_id, owners.user_of(key), key, receipt)
-            for transfer_id, (key, receipt) in left.items()
-        ]
+        for transfer_id, (key, receipt) in left.items():
+            payer = owners.devices[key]
+            if payer.id != self.device.id:
+                self.events.append(Event.known(transfer_id, payer, receipt))
 
-    async def _certify(self, owners: Owners) -> tuple[Signed[DeviceCertificate] | None, list[int]]:
+    async def _certify(
+        self, owners: Owners
+    ) -> tuple[Signed[DeviceCertificate] | None, list[int], dict[bytes, list[int]]]:
+        """Return the device's certificate, and the holes of its first and of its further keys."""
         row = await trust_row(self.tx, self.tenant, self.device)
         row.synced_at = self.tx.now
-        missing = await missing_sequences(self.tx, self.tenant, self.device.key.id, self.policy)
-        refusal = refusal_of(self.device, row, missing)
+        own = self.device.key.id
+        missing = await missing_sequences(self.tx, self.tenant, own, self.policy)
+        further = await missing_of_further_keys(self.tx, self.tenant, own, self.policy)
+        refusal = refusal_of(self.device, row, complete=not (missing or further))
         if refusal is not None:
             if refusal != row.refusal:
                 row.refusal = refusal
                 self.events.append(Event.no_certificate(self.device, refusal))
             await self.tx.session.flush()
-            return None, missing
+            return None, missing, further
         row.refusal = None
         user = await owners.user(self.device.user_id)
         certificate = await certify(
             self.tx, self.tenant, self.keys, self.policy, key=self.device.key, user=user
         )
-        return certificate, missing
+        return certificate, missing, further
 
     async def _answer(
-        self, cursor: int, certificate: Signed[DeviceCertificate] | None, missing: list[int]
+        self, cursor: int, certificate: Signed[DeviceCertificate] | None
     ) -> SyncAnswer:
         events, more = await events_after(
             self.tx,
@@ -235,19 +249,10 @@ class SyncBatch:
             certificate=None if certificate is None else to_base64url(certificate.envelope),
             key_set=to_base64url(self.keys.key_set.envelope),
             server_time=int(self.tx.now.timestamp()),
-            missing_sequences=missing,
-            missing_of_keys=await self._missing_of_bound_keys(),
+            missing_sequences=[],
             revocations=news.revocations,
             acceptance_policy=news.acceptance_policy,
         )
-
-    async def _missing_of_bound_keys(self) -> dict[str, list[int]]:
-        """Return the holes in what the device's further keys have signed, by key id."""
-        missing = {
-            to_base64url(key): await missing_sequences(self.tx, self.tenant, key, self.policy)
-            for key in await keys_bound_to(self.tx, self.tenant, self.device.key.id)
-        }
-        return {key: numbers for key, numbers in missing.items() if numbers}
 
 
 def _word(record: object) -> str:

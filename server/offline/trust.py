@@ -1,8 +1,8 @@
 """Which device keys are trusted with offline money, and the certificates that say so.
 
 A certificate is issued at the first sync and renewed when less than a week is left, as long as the
-device is active, was never convicted, and has uploaded everything that it signed: a hole in its
-sequence numbers means that somebody may hold a transfer which we do not know.
+device is active, was never convicted, and has uploaded everything that any of its keys signed: a
+hole in a key's sequence numbers means that somebody may hold a transfer which we do not know.
 """
 
 from datetime import datetime
@@ -21,6 +21,7 @@ from server.offline.domain import OfflinePolicy
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.models import CertificateRow, SequenceRow, TransferRow, TrustRow
 from server.offline.revocation import revoke_device
+from server.offline.trust_models import BoundKeyRow
 
 MISSING_MAX = 100
 """Missing sequence numbers that are named in one answer."""
@@ -86,6 +87,41 @@ async def missing_sequences(tx: Tx, tenant: int, key: bytes, policy: OfflinePoli
     return missing
 
 
+async def missing_of_further_keys(
+    tx: Tx, tenant: int, owner: bytes, policy: OfflinePolicy
+) -> dict[bytes, list[int]]:
+    """Return the holes in what a device's further keys have signed, by key; without: left out.
+
+    ``owner`` is the key that the device was enrolled with.
+    """
+    suspect = (
+        select(TransferRow.signer)
+        .join(
+            BoundKeyRow,
+            (BoundKeyRow.tenant == TransferRow.tenant) & (BoundKeyRow.key_id == TransferRow.signer),
+        )
+        .outerjoin(
+            SequenceRow,
+            (SequenceRow.tenant == TransferRow.tenant) & (SequenceRow.key_id == TransferRow.signer),
+        )
+        .where(
+            TransferRow.tenant == tenant,
+            BoundKeyRow.owner == owner,
+            TransferRow.late.is_(False),
+            TransferRow.sequence > func.coalesce(SequenceRow.complete_to, 0),
+        )
+        .group_by(TransferRow.signer, SequenceRow.complete_to)
+        .having(
+            func.count(TransferRow.sequence.distinct())
+            != func.max(TransferRow.sequence) - func.coalesce(SequenceRow.complete_to, 0)
+        )
+        .order_by(TransferRow.signer)
+    )
+    keys = (await tx.session.scalars(suspect)).all()
+    missing = {key: await missing_sequences(tx, tenant, key, policy) for key in keys}
+    return {key: numbers for key, numbers in missing.items() if numbers}
+
+
 async def current_certificate(tx: Tx, tenant: int, key: bytes) -> Signed[DeviceCertificate] | None:
     """Return the certificate of a device key that lasts longest, also when it has ended."""
     envelope = await tx.session.scalar(
@@ -97,13 +133,16 @@ async def current_certificate(tx: Tx, tenant: int, key: bytes) -> Signed[DeviceC
     return None if envelope is None else unseal(DeviceCertificate, envelope)
 
 
-def refusal_of(device: DeviceView, row: TrustRow, missing: list[int]) -> str | None:
-    """Return the stable word for why a device gets no certificate, or None when it does."""
+def refusal_of(device: DeviceView, row: TrustRow, *, complete: bool) -> str | None:
+    """Return the stable word for why a device gets no certificate, or None when it does.
+
+    ``complete``: what any of its keys signed has been uploaded.
+    """
     if row.convicted_at is not None:
         return "convicted"
     if device.status is not DeviceStatus.ACTIVE:
         return "device_not_active"
-    return "sequence_gap" if missing else None
+    return None if complete else "sequence_gap"
 
 
 async def certify(
@@ -117,6 +156,7 @@ async def certify(
 ) -> Signed[DeviceCertificate]:
     """Return a device key's certificate; issue a new one when it ends soon or has another name.
 
+    And when the key that signed it serves no more: it may have been stolen, and is refused then.
     Every certificate that is signed is logged in the same transaction.
     """
     current = await current_certificate(tx, tenant, key.id)
@@ -124,6 +164,7 @@ async def certify(
         current is not None
         and current.body.valid_to >= _seconds(tx.now + policy.renew_below)
         and current.body.display_name == _certified_name(user)
+        and keys.still_issues(current.body.kid, _seconds(tx.now))
     ):
         return current
     # A device whose clock is a little slow must be able to use it at once.

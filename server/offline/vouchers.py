@@ -19,7 +19,7 @@ from server.kit.idempotency import fingerprint, once
 from server.kit.schema import to_base64url
 from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import post_many
-from server.offline.bound_owners import keys_bound_to, unused_keys
+from server.offline.bound_owners import keys_bound_to, owners_of, unused_keys
 from server.offline.collateral import bind, free_collateral
 from server.offline.domain import CurrencyLimits, OfflinePolicy, split_value
 from server.offline.errors import DebtOutstanding, DeviceNotTrusted, OverOfflineLimit
@@ -67,7 +67,10 @@ async def issue_vouchers(
             owner=caller.user_id,
             operation="offline.issue",
             key=key,
-            digest=fingerprint([device.key.id.hex(), data.amount, data.currency]),
+            digest=fingerprint(
+                [device.key.id.hex(), data.amount, data.currency]
+                + ["further_keys"] * data.further_keys
+            ),
             answer_type=VouchersCreated,
             work=issue.run,
         )
@@ -79,13 +82,20 @@ async def calling_device(tx: Tx, caller: Caller) -> DeviceView:
     """Return the device whose key signed the call.
 
     Raises:
-        Forbidden: the session belongs to no device any more.
+        Forbidden: the session belongs to no device any more, or to a further key of another one.
     """
     device = None
     if caller.device_id is not None:
         device = await device_by_id(tx, caller.tenant, caller.device_id)
     if device is None or device.user_id != caller.user_id:
         raise Forbidden("Offline money needs an enrolled device.", needs="device")
+    if (await owners_of(tx, caller.tenant, [device.key.id]))[device.key.id] != device.key.id:
+        # It answers for what that one signs: it cannot be a device of its own beside.
+        raise Forbidden(
+            "The key of this device belongs to another device.",
+            fix="Enrol this device with a new key.",
+            needs="device",
+        )
     return device
 
 

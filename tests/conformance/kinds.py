@@ -4,6 +4,14 @@ from collections.abc import Callable
 
 from tests.conformance.facts import object_facts
 from tests.conformance.given import Given, Json
+from tests.conformance.kinds_of_carriers import (
+    judge_ble_address,
+    judge_ble_fragment,
+    judge_ble_resume,
+    judge_ble_stream,
+    judge_wire,
+)
+from tests.conformance.kinds_of_exchanges import judge_exchange, judge_talk
 from tests.conformance.kinds_of_gossip import judge_news, judge_spends, judge_tags
 from tests.conformance.kinds_of_issuers import (
     judge_acceptance,
@@ -13,6 +21,7 @@ from tests.conformance.kinds_of_issuers import (
     judge_policy,
     judge_revocation_delta,
     judge_revocation_list,
+    judge_revocation_piece,
 )
 from tests.conformance.kinds_of_objects import (
     judge_base45,
@@ -53,6 +62,7 @@ KINDS: dict[str, Callable[[Given], Json]] = {
     "key_set": judge_offered_key_set,
     "revocation_list": judge_revocation_list,
     "revocation_delta": judge_revocation_delta,
+    "revocation_piece": judge_revocation_piece,
     "policy": judge_policy,
     "acceptance": judge_acceptance,
     "certificate_log": judge_certificate_log,
@@ -73,5 +83,12 @@ KINDS: dict[str, Callable[[Given], Json]] = {
     "parts": judge_parts,
     "stream": judge_stream,
     "session": open_session,
+    "wire": judge_wire,
+    "exchange": judge_exchange,
+    "talk": judge_talk,
+    "ble_address": judge_ble_address,
+    "ble_resume": judge_ble_resume,
+    "ble_fragment": judge_ble_fragment,
+    "ble_stream": judge_ble_stream,
     "settlement": judge_settlement,
 }

@@ -17,6 +17,7 @@ from offline_protocol import (
     verify_key_set,
     verify_revocation_list,
 )
+from offline_protocol.revocation_trail import read_revocation, take_revocation
 from tests.conformance.facts import body_facts, places_of
 from tests.conformance.given import Given, Json, key_set, raw, read_payment
 
@@ -54,6 +55,12 @@ def judge_revocation_list(given: Given) -> Json:
 def judge_revocation_delta(given: Given) -> Json:
     signed = unseal(RevocationDelta, raw(given, "delta"))
     return _revoked_facts(apply_revocation_delta(signed, key_set(given), _held(given)))
+
+
+def judge_revocation_piece(given: Given) -> Json:
+    """What a device makes of the body of a REVOCATION frame, be it a list or a delta."""
+    signed = read_revocation(raw(given, "piece"))
+    return _revoked_facts(take_revocation(signed, key_set(given), _held(given)))
 
 
 def judge_policy(given: Given) -> Json:

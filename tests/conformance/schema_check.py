@@ -10,6 +10,7 @@ _TYPES: dict[str, Any] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }
 _NOTES = frozenset({"$defs", "$schema", "description", "title"})

@@ -17,6 +17,7 @@ from tests.conformance.schema_check import Schema
 from tests.conformance.vector_files import FOLDER, SCHEMA, Case, cases, documents
 
 ALL = tuple(cases())
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "implement-the-protocol.md"
 FAMILIES = frozenset({100, 300, 400, 500, 600, 700})
 
 
@@ -76,6 +77,38 @@ def test_more_cases_are_refused_than_taken() -> None:
 
 def test_every_kind_of_case_is_asked_about() -> None:
     assert {case.kind for case in ALL} == set(KINDS)
+
+
+def test_every_kind_of_case_stands_in_the_schema_once() -> None:
+    case = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]["case"]
+    assert case["properties"]["kind"]["enum"] == sorted(KINDS)
+    described = [each["if"]["properties"]["kind"]["const"] for each in case["allOf"]]
+    assert described == sorted(KINDS)
+
+
+def _tables() -> tuple[list[str], list[str]]:
+    """Kinds that the page names as steps of building, and those of its table of kinds."""
+    text = PAGE.read_text(encoding="utf-8")
+    steps = [line.split("|")[3] for line in text.splitlines() if re.match(r"\| \d+ ", line)]
+    _, table = text.split("## The kinds of case\n")
+    return re.findall(r"`(\w+)`", " ".join(steps)), re.findall(r"(?m)^\| `(\w+)` \|", table)
+
+
+def test_every_kind_of_case_stands_in_both_tables_of_the_page() -> None:
+    steps, table = _tables()
+    assert sorted(steps) == sorted(table) == sorted(KINDS)
+
+
+def test_the_page_names_every_input_of_a_kind() -> None:
+    case = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]["case"]
+    _, table = PAGE.read_text(encoding="utf-8").split("## The kinds of case\n")
+    rows = dict(re.findall(r"(?m)^\| `(\w+)` \| (.+?) \|", table))
+    for each in case["allOf"]:
+        kind = each["if"]["properties"]["kind"]["const"]
+        if kind in {"settlement", "certificate_log"}:
+            continue  # told in words
+        needed = set(each["then"]["properties"]["input"]["required"])
+        assert needed <= set(re.findall(r"\w+", rows[kind])), kind
 
 
 def test_no_two_cases_of_a_file_are_called_alike() -> None:

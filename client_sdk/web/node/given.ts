@@ -48,6 +48,10 @@ export class Given {
     return this.#typed(name, (value): value is number => typeof value === "number");
   }
 
+  flag(name: string): boolean {
+    return this.#typed(name, (value): value is boolean => typeof value === "boolean");
+  }
+
   bytes(name: string): Uint8Array {
     return fromHex(this.text(name));
   }

@@ -1,6 +1,6 @@
 /** What judges of several kinds of case share. */
 
-import { equalBytes, Payment } from "../src/index.js";
+import { equalBytes, Payment, toHex } from "../src/index.js";
 import type { Json } from "./facts.js";
 import type { Given } from "./given.js";
 
@@ -17,6 +17,11 @@ export function readPayment(given: Given): Payment {
   const payment = Payment.decode(data);
   checkWriting(payment.encode(), data);
   return payment;
+}
+
+/** Ids of the last transfers of a payment's chains. */
+export function lastIds(payment: Payment): string[] {
+  return payment.lastHops.map(({ transfer }) => toHex(transfer.id)).sort();
 }
 
 /** Judges a case of one kind: facts, or a thrown ProtocolError. */

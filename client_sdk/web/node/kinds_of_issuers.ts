@@ -13,6 +13,7 @@ import {
   paymentFacts,
   REVOCATION_DELTA,
   REVOCATION_LIST,
+  takeRevocation,
   takeRevocationList,
   toHex,
   unseal,
@@ -45,6 +46,11 @@ export const ISSUERS: { readonly [kind: string]: Judge } = {
   revocation_delta: async (given) => {
     const delta = unseal(REVOCATION_DELTA, given.bytes("delta"));
     const { epoch, entries } = await applyRevocationDelta(delta, given.keySet, given.held);
+    return { epoch, entries: toHex(entries) };
+  },
+
+  revocation_piece: async (given) => {
+    const { epoch, entries } = await takeRevocation(given.bytes("piece"), given.keySet, given.held);
     return { epoch, entries: toHex(entries) };
   },
 

@@ -4,7 +4,6 @@ import {
   Chain,
   Evidence,
   fromHex,
-  Payment,
   PAYMENT_REQUEST,
   RECEIPT,
   requestId,
@@ -20,16 +19,12 @@ import {
   verifyReturn,
 } from "../src/index.js";
 import { settlementFacts } from "./facts.js";
-import { checkWriting, readPayment, type Judge } from "./judging.js";
+import { checkWriting, lastIds, readPayment, type Judge } from "./judging.js";
 
 function readEvidence(data: Uint8Array): Evidence {
   const evidence = Evidence.decode(data);
   checkWriting(evidence.encode(), data);
   return evidence;
-}
-
-function lastIds(payment: Payment): string[] {
-  return payment.lastHops.map(({ transfer }) => toHex(transfer.id)).sort();
 }
 
 export const PAYMENTS: { readonly [kind: string]: Judge } = {

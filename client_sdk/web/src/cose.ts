@@ -96,6 +96,30 @@ export function unseal<B>(kind: Kind<B>, envelope: Uint8Array): Signed<B> {
 
 /** Read the envelope that begins at a place; gives the place behind it, too. */
 export function unsealAt<B>(kind: Kind<B>, data: Uint8Array, at: number): [signed: Signed<B>, end: number] {
+  const { algorithm, payload, signature, end } = openAt(data, at);
+  if (end - at > kind.bytesMax) throw new ProtocolError(103, "too long");
+  return [new Signed(kind, kind.readPayload(payload), algorithm, payload, signature), end];
+}
+
+/**
+ * The payload of an envelope, to see of which kind it is before it is read as that.
+ *
+ * @throws ProtocolError 103 or 111.
+ */
+export function payloadOf(envelope: Uint8Array): Uint8Array {
+  const { payload, end } = openAt(envelope, 0);
+  if (end !== envelope.length) throw new ProtocolError(103, "bytes after the object");
+  return payload;
+}
+
+interface Opened {
+  readonly algorithm: Algorithm;
+  readonly payload: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly end: number;
+}
+
+function openAt(data: Uint8Array, at: number): Opened {
   const algorithm = readHeader(data.subarray(at, at + HEAD_BYTES));
   const [length, payloadAt] = payloadHead(data, at + HEAD_BYTES);
   const signatureAt = payloadAt + length + SIGNATURE_HEAD.length;
@@ -104,10 +128,8 @@ export function unsealAt<B>(kind: Kind<B>, data: Uint8Array, at: number): [signe
   if (end > data.length || !equalBytes(signatureHead, SIGNATURE_HEAD)) {
     throw new ProtocolError(103, "no signature of 64 bytes after the payload");
   }
-  if (end - at > kind.bytesMax) throw new ProtocolError(103, "too long");
   const payload = data.slice(payloadAt, payloadAt + length);
-  const signature = data.slice(signatureAt, end);
-  return [new Signed(kind, kind.readPayload(payload), algorithm, payload, signature), end];
+  return { algorithm, payload, signature: data.slice(signatureAt, end), end };
 }
 
 function readHeader(found: Uint8Array): Algorithm {

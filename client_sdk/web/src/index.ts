@@ -18,6 +18,21 @@ export {
   type Verdict,
 } from "./acceptance.js";
 export { ED25519, ESP256, verifyEd25519, verifyEsp256, type Algorithm } from "./algorithms.js";
+export {
+  bleToken,
+  BleStreamReader,
+  CLOSE,
+  crc32,
+  keyBefore,
+  readFragment,
+  serviceUuid,
+  stepsToLock,
+  StreamBroken,
+  toBleStream,
+  WIRE_MESSAGE_BYTES_MAX,
+  writeFragment,
+  type Fragment,
+} from "./bluetooth.js";
 export { compareBytes, equalBytes, fromHex, toHex } from "./bytes.js";
 export { decode as decodeCbor, encode as encodeCbor, type Value } from "./cbor.js";
 export {
@@ -37,6 +52,7 @@ export {
 export { Chain, Payment, type Hop } from "./chains.js";
 export { objectId, seal, Signed, unseal } from "./cose.js";
 export { CODES, ProtocolError, type ErrorNumber } from "./errors.js";
+export { Exchange, type Outcome, type Taken } from "./exchange.js";
 export type { BodyOf, Kind } from "./fields.js";
 export { PartCollector } from "./collector.js";
 export { Fountain, partFromText, partToText, type Part } from "./fountain.js";
@@ -70,6 +86,7 @@ export {
   type News,
   type Tag,
 } from "./gossip.js";
+export { BUDGET_MIN, ITEMS_MAX, TalkOrder } from "./gossip_talk.js";
 export { Channel, Initiator, keyPair, respond, type KeyPair } from "./handshake.js";
 export { PublicKey, SoftwareSigner, type Signer } from "./keys.js";
 export { RECEIPT, type Receipt } from "./receipts.js";
@@ -84,11 +101,13 @@ export {
   REVOCATION_LIST,
   revokedDigest,
   splitEntries,
+  takeRevocation,
   takeRevocationList,
   type HeldRevocations,
   type RevocationDelta,
   type RevocationList,
 } from "./revocation.js";
+export { greetingOf, PayeeSession, PayerSession, type Heard, type Peer } from "./session.js";
 export {
   settle,
   type Credit,

@@ -180,10 +180,13 @@ export async function verifyReturn(
   await walk(RETURN_RULES, { payment, sent: new Set(Array.from(sent, toHex)) });
 }
 
+/** What a payer has sent. */
+export type Sent = Pick<Payment, "lastHops" | "amount">;
+
 interface ReceiptSubject {
   readonly receipt: Signed<Receipt>;
   readonly request: Signed<PaymentRequest>;
-  readonly payment: Payment;
+  readonly payment: Sent;
 }
 
 export const RECEIPT_RULES: readonly Rule<ReceiptSubject>[] = [
@@ -214,7 +217,7 @@ export const RECEIPT_RULES: readonly Rule<ReceiptSubject>[] = [
 export async function verifyReceipt(
   receipt: Signed<Receipt>,
   request: Signed<PaymentRequest>,
-  payment: Payment,
+  payment: Sent,
 ): Promise<void> {
   await walk(RECEIPT_RULES, { receipt, request, payment });
 }

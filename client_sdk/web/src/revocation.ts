@@ -9,7 +9,7 @@ import {
   REVOCATION_LIST_BYTES_MAX,
   REVOKED_PREFIX_BYTES,
 } from "./constants.js";
-import type { Signed } from "./cose.js";
+import { payloadOf, unseal, type Signed } from "./cose.js";
 import { ProtocolError } from "./errors.js";
 import { bytes, exactly, objectKind, optional, refuse, required, uint, type BodyOf } from "./fields.js";
 
@@ -149,4 +149,29 @@ export const EMPTY_LOG_HEAD: Uint8Array = sha256(asciiBytes("tallystick/1/log"))
 /** Head of a certificate log after one more certificate. */
 export function nextLogHead(head: Uint8Array, certificateId: Uint8Array): Uint8Array {
   return sha256(concatBytes(asciiBytes("tallystick/1/log/entry"), head, certificateId));
+}
+
+/**
+ * Take the body of a REVOCATION frame, a list or a delta, whatever epoch is held.
+ *
+ * A delta from epoch 0 counts as a list: its end is known whatever is held, and the epoch never falls.
+ *
+ * @throws ProtocolError 101 to 103 when it cannot be read, 211 when the issuer did not sign it, 212 when it is
+ * older than what is held, of its epoch with other entries, or does not lead on from it.
+ */
+export async function takeRevocation(
+  envelope: Uint8Array,
+  keySet: KeySet,
+  held: HeldRevocations,
+): Promise<HeldRevocations> {
+  const [, field, type] = payloadOf(envelope);
+  if (field === 1 && type === 7) return takeRevocationList(unseal(REVOCATION_LIST, envelope), keySet, held);
+  const delta = unseal(REVOCATION_DELTA, envelope);
+  if (delta.body.fromEpoch !== 0) return applyRevocationDelta(delta, keySet, held);
+  const taken = await applyRevocationDelta(delta, keySet, NO_REVOCATIONS);
+  if (taken.epoch < held.epoch) throw new ProtocolError(212, "older than what is held");
+  if (taken.epoch === held.epoch && !equalBytes(taken.entries, held.entries)) {
+    throw new ProtocolError(212, "two sets of one epoch differ");
+  }
+  return taken;
 }

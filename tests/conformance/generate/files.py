@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from tests.conformance.generate import (
+    bluetooth,
     chains,
     envelopes,
     evidence,
+    exchanges,
     frames,
     gossip,
     issuers,
@@ -14,8 +16,11 @@ from tests.conformance.generate import (
     objects,
     payments,
     requests,
+    revocations,
     sessions,
     settlements,
+    talks,
+    wires,
 )
 from tests.conformance.generate.cases import Vectors
 
@@ -34,6 +39,11 @@ MAKERS: tuple[Callable[[], Vectors], ...] = (
     gossip.vectors,
     sessions.vectors,
     settlements.vectors,
+    exchanges.vectors,
+    wires.vectors,
+    talks.vectors,
+    bluetooth.vectors,
+    revocations.trail_vectors,
 )
 
 

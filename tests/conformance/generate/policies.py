@@ -18,6 +18,7 @@ def _policy(
 
 
 _HOPS = AcceptanceRule(Verdict.REFUSE, hops_over=4)
+POLICY = _policy(_HOPS).envelope
 
 
 def add_policies(out: Vectors) -> None:

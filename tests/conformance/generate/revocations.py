@@ -77,6 +77,9 @@ def _delta(old: Revoked, new: Revoked, by: Signer = ISSUING, **changes: Any) -> 
     return seal(replace(body, **changes), by).envelope
 
 
+REVOCATION = _delta(_revoked(4, range(3)), _revoked(5, [0, 2, 3, 4]))
+
+
 def add_deltas(out: Vectors) -> None:
     trusted = out.share("trusted", world.TRUSTED.envelope.hex())
     held, new = _revoked(4, range(3)), _revoked(5, [0, 2, 3, 4])
@@ -119,3 +122,96 @@ def add_deltas(out: Vectors) -> None:
         out.add(
             "revocation_delta", name, error=212, delta=envelope, key_set=trusted, held=_held(have)
         )
+
+
+def trail_vectors() -> Vectors:
+    """Lists and deltas as another device passes them on: a delta from epoch 0 counts as a list."""
+    out = Vectors("trails", "Bodies of REVOCATION frames, whatever epoch is held")
+    trusted = out.share("trusted", world.TRUSTED.envelope.hex())
+    empty, held, new = Revoked(), _revoked(4, range(3)), _revoked(5, [0, 2, 3, 4])
+    whole = _delta(empty, new)
+    far = _revoked(500, range(2, 9))
+    for name, piece, have in (
+        ("a list where nothing is held", _list(held), empty),
+        ("a newer list", _list(new), held),
+        ("the list that is held", _list(held), held),
+        ("a delta that leads on", _delta(held, new), held),
+        ("a delta from 0 where nothing is held", whole, empty),
+        ("a delta from 0 where an earlier epoch is held", whole, held),
+        ("a delta from 0 where a much earlier epoch is held", _delta(empty, far), held),
+        ("a delta from 0 to the set that is held", _delta(empty, held), held),
+        ("a delta from 0 to nothing", _delta(empty, _revoked(6, [])), held),
+        ("a delta from 0 that removes what is held", _delta(empty, _revoked(5, [9])), held),
+        ("a delta from 0 that repeats what is held", _delta(empty, _revoked(5, range(3))), held),
+        ("a delta from 0, signed in hardware", _delta(empty, new, world.ISSUING_P256), held),
+    ):
+        out.add("revocation_piece", name, piece=piece, key_set=trusted, held=_held(have))
+    turned = whole[:-1] + bytes([whole[-1] ^ 1])
+    beyond = _revoked(1, range(3))
+    for number, name, piece, have in (
+        (211, "a delta from 0 by a stranger", _delta(empty, new, world.STRANGER), held),
+        (211, "a delta from 0 by a settling key", _delta(empty, new, world.SETTLING), held),
+        (211, "a delta from 0 after its key", _delta(empty, new, time=NOW + YEAR + 1), held),
+        (211, "a delta from 0 with a bit turned", turned, held),
+        (211, "an old delta from 0 by a stranger", _delta(empty, beyond, world.STRANGER), held),
+        (211, "a list by a stranger", _list(new, world.STRANGER), held),
+        (212, "a delta from 0 to an earlier epoch", _delta(empty, _revoked(3, range(3))), held),
+        (212, "a delta from 0 to the first epoch", _delta(empty, beyond), held),
+        (
+            212,
+            "a delta from 0 to the same epoch with more",
+            _delta(empty, _revoked(4, range(4))),
+            held,
+        ),
+        (
+            212,
+            "a delta from 0 to the same epoch with less",
+            _delta(empty, _revoked(4, range(2))),
+            held,
+        ),
+        (
+            212,
+            "a delta from 0 to the same epoch with others",
+            _delta(empty, _revoked(4, [7, 8, 9])),
+            held,
+        ),
+        (
+            212,
+            "a delta from 0 to the same epoch with nothing",
+            _delta(empty, _revoked(4, [])),
+            held,
+        ),
+        (212, "a delta from 0 with another digest", _delta(empty, new, digest=entropy("d")), held),
+        (
+            212,
+            "a delta from 0 with the digest of what is held",
+            _delta(empty, new, digest=held.digest),
+            held,
+        ),
+        (212, "a delta from 0 that removes something", _delta(empty, new, removed=_entry(1)), held),
+        (
+            212,
+            "a delta of the same epoch and others, digest of the held",
+            _delta(empty, _revoked(4, range(4)), digest=held.digest),
+            held,
+        ),
+        (212, "a delta from 1 where 4 is held", _delta(beyond, new), held),
+        (212, "a delta from 4 where nothing is held", _delta(held, new), empty),
+        (212, "a delta that was applied", _delta(held, new), new),
+        (212, "an older list", _list(_revoked(3, range(3))), held),
+        (212, "a list of the same epoch with more", _list(_revoked(4, range(4))), held),
+        (102, "a policy", world.envelope("acceptance-policy", b"\xa1\x01\x09", ISSUING), held),
+        (102, "a receipt of nothing", world.envelope("receipt", b"\xa0", ISSUING), held),
+        (103, "a delta cut short", whole[:-1], held),
+        (103, "a delta and a byte", whole + b"\0", held),
+        (103, "nothing", b"", held),
+    ):
+        out.add(
+            "revocation_piece",
+            f"{number}: {name}",
+            error=number,
+            piece=piece,
+            key_set=trusted,
+            held=_held(have),
+        )
+    return out

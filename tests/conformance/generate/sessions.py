@@ -22,6 +22,10 @@ class Meeting:
         self.session_key = session_public_key(self.secret)
         self.payer_ephemeral = entropy("payer", self.word)
         self.payee_ephemeral = entropy("payee", self.word)
+        self.shake()
+
+    def shake(self) -> None:
+        """Shake hands with the keys of now."""
         payer = Initiator(
             prologue=self.request_id, remote_static=self.session_key, ephemeral=self.payer_ephemeral
         )

@@ -380,6 +380,9 @@ async def test_ids_that_are_none_are_refused(make_wallet: MakeWallet, grant: Gra
     for query in ("limit=0", "limit=101", "state=lost", "cursor=AAAA"):
         answer = await olga.device.call("GET", f"/v1/offline/disputes?{query}")
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), query
+    for query in ("before=0", "before=x", "subject=%00", f"subject={'a' * 97}", "subject=%C3%A4"):
+        answer = await olga.device.call("GET", f"/v1/offline/audit?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), query
 
 
 async def test_a_settlement_that_is_refused_is_a_503_with_a_code(

@@ -17,13 +17,16 @@ from server.kit.unit_of_work import Tx
 from server.ledger import AccountKind, AccountRef, EntryRequest, post_many
 from server.offline import check_books_daily, close_due_roots, collect_debts, offline_report
 from server.offline.checks import check_settled
-from server.offline.errors import SettlementUnsound
+from server.offline.collateral import set_aside, take_back
+from server.offline.errors import CollateralBound, SettlementUnsound
 from server.offline.models import TransferRow
 from server.offline.oversight_models import CheckRow
+from server.offline.oversight_schemas import CollateralChange
 from tests.conftest import Database
 from tests.integration.ledger.ledgers import REFUSALS, RawSql
+from tests.integration.offline.conftest import MakeTown
 from tests.integration.offline.officers import deeds_of
-from tests.integration.offline.town import AFTER_CLAIM_BY, CURRENCY, Device, Town
+from tests.integration.offline.town import AFTER_CLAIM_BY, CURRENCY, Device, Town, policy
 
 Change = Callable[[RootSettlement], RootSettlement]
 
@@ -195,6 +198,9 @@ TAMPERED = {
     "the float is another": "UPDATE offline_book SET float_posted = float_posted + 1",
     "clearing is another": "UPDATE offline_book SET clearing = 1",
     "zero is not": "UPDATE offline_book SET zero = 1",
+    "the sums are gone": "DELETE FROM offline_book",
+    "the sums are another currency's": "UPDATE offline_book SET currency = 'USD'",
+    "the sums are another tenant's": "UPDATE offline_book SET tenant = 2",
 }
 
 
@@ -213,16 +219,55 @@ async def test_the_database_refuses_statements_that_break_the_books(
     await town.check()
 
 
-async def _commit(raw: RawSql, pragma: list[str], statement: str) -> None:
-    """Run one statement as somebody would who has the password; SQLite sets pragmas outside."""
+async def test_who_makes_the_sums_agree_by_hand_is_refused_or_found(
+    town: Town, database: Database
+) -> None:
+    _, bob, chain = await _paid(town)
+    await town.sync(bob, chain)
+    raw = RawSql(database)
+    by_hand = (
+        "UPDATE offline_voucher SET unpaid = unpaid - 10",
+        "UPDATE offline_book SET open_vouchers = open_vouchers + 10",
+    )
     if raw.dialect == "postgresql":
-        await raw.run(statement)
+        with pytest.raises(REFUSALS, match="follows vouchers and accounts"):
+            await _commit(raw, [], *by_hand)
+        await town.check()
+        return
+    await _commit(raw, ["PRAGMA foreign_keys = ON"], *by_hand)
+    assert {"float", "book", "voucher"} <= {each.code for each in (await town.report()).breaks}
+
+
+async def test_what_binds_collateral_is_kept(make_town: MakeTown, database: Database) -> None:
+    rules = policy(voucher=200)
+    limits = replace(rules.limits(CURRENCY), balance_max=100)
+    town = make_town(replace(rules, currencies={CURRENCY: limits}))
+    ada = await town.person("ada", money=200)
+    data = CollateralChange(amount=50, currency=CURRENCY)
+    await set_aside(town.uow, town.policy, ada.caller, data, key="aside")
+    await town.issue(ada, 120)
+    raw = RawSql(database)
+    less = "SELECT tenant, voucher, user_id, currency, 1 FROM offline_pledge"
+    statements = ["UPDATE offline_pledge SET amount = 1", "DELETE FROM offline_pledge"]
+    if raw.dialect == "sqlite":
+        statements.append(f"INSERT OR REPLACE INTO offline_pledge {less}")
+    for statement in statements:
+        with pytest.raises(REFUSALS):
+            await _commit(raw, [], statement)
+    with pytest.raises(CollateralBound):
+        await take_back(town.uow, town.policy, ada.caller, data, key="back")
+
+
+async def _commit(raw: RawSql, pragma: list[str], *statements: str) -> None:
+    """Run statements as somebody would who has the password; SQLite sets pragmas outside."""
+    if raw.dialect == "postgresql":
+        await raw.run(*statements)
         return
 
     def work() -> None:
         connection = sqlite3.connect(str(raw._url.database), isolation_level=None, timeout=10)
         try:
-            for line in (*pragma, "BEGIN IMMEDIATE", statement, "COMMIT"):
+            for line in (*pragma, "BEGIN IMMEDIATE", *statements, "COMMIT"):
                 connection.execute(line)
         finally:
             connection.close()

@@ -5,12 +5,15 @@ from datetime import timedelta
 
 import pytest
 
+from offline_protocol import Chain, build_fraud_proof
 from server.kit.errors import IdempotencyConflict
+from server.kit.schema import to_base64url
 from server.ledger import AccountKind, InsufficientFunds
 from server.offline import close_due_roots, collect_debts
 from server.offline.collateral import collateral_of, set_aside, take_back
 from server.offline.errors import CollateralBound, DebtOutstanding, OverOfflineLimit
 from server.offline.oversight_schemas import CollateralChange, CollateralView
+from server.offline.schemas import RecordUpload
 from tests.integration.offline.conftest import MakeTown
 from tests.integration.offline.histories import live, upload_all
 from tests.integration.offline.officers import double_spend, with_limits
@@ -244,3 +247,26 @@ async def test_the_order_of_syncs_leaves_no_trace_when_cheats_have_collateral(
         town.clock.advance(start - town.clock.now())
     assert states[0] == states[2]
     assert states[1] == states[3]
+
+
+async def test_a_double_spending_that_only_a_proof_tells_of_binds_collateral_too(
+    town: Town,
+) -> None:
+    """Else a cheat takes it back between the proof and the records of the voucher."""
+    eve, bob = await town.person("eve", money=200), await town.person("bob")
+    cid = await town.person("cid")
+    await _put(town, eve, 60)
+    (voucher,) = await town.issue(eve, 100)
+    middle = bob.pay(eve.pay(voucher, bob, 0, 80), eve, 0, 80)
+    branches: list[Chain] = [eve.pay(middle, each, 0, 50) for each in (bob, cid)]
+    first, second = (chain.hops[-1].transfer for chain in branches)
+    proof = build_fraud_proof(first, second, certificate=eve.certificate)
+    await town.upload(cid, [RecordUpload(kind="fraud_proof", object=to_base64url(proof.encode()))])
+    with pytest.raises(CollateralBound) as refused:
+        await _take(town, eve, 60)
+    assert refused.value.members["bound_by"] == "conflict"
+
+    town.clock.advance(AFTER_CLAIM_BY)
+    await close_due_roots(town.uow, town.policy)
+    assert (await _take(town, eve, 60)).set_aside == 0
+    await town.check()

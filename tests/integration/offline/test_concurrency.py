@@ -3,19 +3,26 @@
 import asyncio
 import random
 import threading
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from offline_protocol import LogHead, prefix_of
 from offline_protocol.settlement import settle
 from server.kit.db import create_engine
 from server.kit.ids import SystemIds
 from server.kit.unit_of_work import Tx, UnitOfWork
 from server.ledger import AccountKind
 from server.ledger import balance as true_balance
-from server.offline import collect_debts
+from server.offline import collect_debts, keep_revocations
+from server.offline.certificate_log import log_entries, log_head
 from server.offline.events import lock_offline
+from server.offline.revocation import revoked_at
 from server.offline.schemas import SyncAnswer
+from server.offline.trust_models import RevocationRow
 from tests.conftest import Database
 from tests.integration.offline.conftest import MakeTown
 from tests.integration.offline.histories import live
@@ -109,6 +116,50 @@ async def test_devices_that_wait_for_each_other_keep_no_connection_from_anybody(
     await asyncio.gather(holder, *waiting)
     await elsewhere.dispose()
     await town.check()
+
+
+async def test_servers_that_convict_and_certify_at_once_keep_one_list_and_one_log(
+    make_town: MakeTown, database: Database
+) -> None:
+    """Each convicts another device; the epochs rise one by one, the log has no gap."""
+    here = make_town()
+    cheats, records = [], []
+    for number in range(4):
+        cheat = await here.person(f"cheat-{number}", money=50)
+        payees = [await here.person(f"payee-{number}-{side}") for side in range(2)]
+        (voucher,) = await here.issue(cheat, 50)
+        one, two = [cheat.pay(voucher, payee, 0, 20) for payee in payees]
+        await here.sync(payees[0], one)
+        cheats.append(cheat)
+        records.append((payees[1], two))
+    here.clock.advance(timedelta(days=8))
+    engines = [create_engine(database.url) for _ in records]
+    towns = [
+        replace(here, uow=UnitOfWork(each, clock=here.clock, ids=SystemIds(here.clock)))
+        for each in engines
+    ]
+    await asyncio.gather(
+        *(town.sync(payee, two) for town, (payee, two) in zip(towns, records, strict=True)),
+        *(keep_revocations(town.uow, tenant=town.tenant) for town in towns),
+    )
+    for engine in engines:
+        await engine.dispose()
+
+    async def look(tx: Tx) -> tuple[list[int], Any, list[bytes], LogHead]:
+        epochs = select(RevocationRow.added_epoch).order_by(RevocationRow.added_epoch)
+        return (
+            list(await tx.session.scalars(epochs)),
+            await revoked_at(tx, here.tenant, 4),
+            await log_entries(tx, here.tenant, 0),
+            await log_head(tx, here.tenant),
+        )
+
+    epochs, revoked, logged, head = await here.uow.read(look)
+    assert epochs == [1, 2, 3, 4]
+    assert revoked.prefixes == {prefix_of(cheat.signer.public_key.id) for cheat in cheats}
+    assert head == LogHead().extend(logged)
+    assert len(set(logged)) == len(logged) == 12 + 4
+    await here.check()
 
 
 async def test_others_are_served_while_a_voucher_of_many_records_is_settled(

@@ -7,11 +7,19 @@ import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.exc import DBAPIError
 
-from offline_protocol import Chain, FraudProof, Transfer, Voucher, unseal, verify_fraud_proof
+from offline_protocol import (
+    Chain,
+    FraudProof,
+    Transfer,
+    Voucher,
+    build_fraud_proof,
+    unseal,
+    verify_fraud_proof,
+)
 from server.identity import DeviceStatus, device_by_id
 from server.kit.auth import Caller
 from server.kit.errors import Forbidden, InvalidRequest, NotFound
-from server.kit.schema import from_base64url
+from server.kit.schema import from_base64url, to_base64url
 from server.kit.unit_of_work import Tx
 from server.ledger import AccountKind
 from server.offline import close_due_roots
@@ -28,6 +36,7 @@ from server.offline.errors import (
 from server.offline.oversight_models import AuditRow
 from server.offline.oversight_schemas import CaseView, DisputeDecision, DisputeView
 from server.offline.queries import conflict_key, own_vouchers
+from server.offline.schemas import RecordUpload
 from server.offline.settlement import run_settling
 from tests.integration.offline.conftest import MakeTown
 from tests.integration.offline.officers import (
@@ -357,6 +366,34 @@ async def test_up_to_that_amount_one_officer_is_enough(make_town: MakeTown) -> N
     case = await _decide(town, await officer(town, "olga", "compliance"), conflict)
     assert case.dispute is not None
     assert case.dispute.state == "overturned"
+
+
+async def test_one_officer_does_not_spare_a_fork_whose_cost_nobody_knows_yet(
+    make_town: MakeTown,
+) -> None:
+    """A proof can come before its records, which may cost anything."""
+    town = make_town(with_limits(policy(), four_eyes_over=10))
+    eve, bob, cid = [await town.person(name, money=100) for name in ("eve", "bob", "cid")]
+    (voucher,) = await town.issue(eve, 100)
+    middle = bob.pay(eve.pay(voucher, bob, 0, 80), eve, 0, 80)
+    chains = [eve.pay(middle, each, 0, 50) for each in (bob, cid)]
+    proof = build_fraud_proof(
+        *(chain.hops[-1].transfer for chain in chains), certificate=eve.certificate
+    )
+    await town.upload(cid, [RecordUpload(kind="fraud_proof", object=to_base64url(proof.encode()))])
+    conflict = await _conflict(town, eve)
+    await _contest(town, eve, conflict)
+    olga, otto = [await officer(town, name, "compliance") for name in ("olga", "otto")]
+    case = await _decide(town, olga, conflict)
+    assert case.dispute is not None
+    assert (case.dispute.state, case.needs_second_officer) == ("proposed", True)
+    for payee, chain in zip((bob, cid), chains, strict=True):
+        await town.sync(payee, payee.claim(chain, town.keys))
+    assert (await _figures(town, eve))["owed"] == 50
+    agreed = await _decide(town, otto, conflict)
+    assert agreed.dispute is not None
+    assert (agreed.dispute.state, agreed.needs_second_officer) == ("overturned", True)
+    assert (await _figures(town, eve))["owed"] == 0
 
 
 async def test_a_fund_with_a_floor_bears_no_more_than_it_has(make_town: MakeTown) -> None:

@@ -244,3 +244,11 @@ async def test_a_raised_share_counts_for_open_vouchers_and_not_for_closed_ones(
     assert sum([await town.available(each) for each in closed]) == 91
     assert [await town.available(each) for each in opened] == [70, 70]
     await town.check()
+
+
+async def test_a_floor_below_zero_lets_nobody_take_out_what_is_not_there(
+    make_town: MakeTown,
+) -> None:
+    town = make_town(with_limits(policy(), fund_floor=-500))
+    await _endow(town, 100)
+    assert (await _state(town)).free == 100

@@ -1,5 +1,6 @@
 """Every step of a user's offline money, with the ledger entries behind it."""
 
+import json
 from datetime import timedelta
 from uuid import UUID
 
@@ -195,7 +196,13 @@ async def test_a_statement_shows_nothing_of_others(town: Town) -> None:
     assert [line.step for line in await _lines(town, bob)] == ["claimed", "credited"]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "e30", "W10x", "WzEsMiwieCJd", "Wy0xXQ", "A" * 400])
+_NEVER = to_base64url(json.dumps([None, 2**62, "A" * 43]).encode())
+"""A moment that no calendar has."""
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "e30", "W10x", "WzEsMiwieCJd", "Wy0xXQ", "A" * 400, _NEVER]
+)
 async def test_a_made_up_cursor_is_refused(town: Town, cursor: str) -> None:
     ada = await town.person("ada")
     with pytest.raises(InvalidRequest):

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from offline_protocol import (
     KeyBinding,
+    KeyUse,
     LogHead,
     RevocationDelta,
     RevocationList,
@@ -27,17 +29,22 @@ from offline_protocol import (
 from offline_protocol.acceptance import AcceptancePolicy
 from offline_protocol.certificates import DeviceCertificate
 from server.identity.models import DeviceRow
+from server.kit.crypto import Vault
 from server.kit.schema import from_base64url, to_base64url
 from server.kit.unit_of_work import Tx
-from server.offline import keep_revocations
+from server.offline import CeremonyRefused, ceremony, keep_revocations, load_issuer_keys
+from server.offline.audit import OPERATOR
 from server.offline.bound_keys import certify_bound_keys
 from server.offline.certificate_log import log_entries, log_head
 from server.offline.errors import KeyBindingInvalid
+from server.offline.issuer_revocation import revoke_issuer_key
 from server.offline.revocation import revoked_at
 from server.offline.schemas import CertificatesCreate, RevocationsView, SyncRequest
 from server.offline.sync import synchronise
+from server.offline.trust_models import RevocationRow
 from server.offline.trust_news import revocations_since, trust_news
 from tests.factories.protocol import entropy
+from tests.integration.offline.officers import WHY, deeds_of
 from tests.integration.offline.town import Device, Town
 
 
@@ -80,9 +87,12 @@ async def test_a_convicted_device_is_on_the_list_at_once_and_leaves_it_when_it_c
     await _double_spend(town, eve, bob, cid)
     held = await _whole(town)
     assert held == Revoked(1, frozenset({prefix_of(eve.signer.public_key.id)}))
-    await keep_revocations(town.uow, tenant=town.tenant)
-    assert await _whole(town) == held
-    town.clock.advance(timedelta(days=14 + 8))
+    # Two weeks of certificate, a month in which vouchers are spent, a week for wrong clocks.
+    for days in (0, 14 + 8, 30 - 2):
+        town.clock.advance(timedelta(days=days))
+        await keep_revocations(town.uow, tenant=town.tenant)
+        assert await _whole(town) == held
+    town.clock.advance(timedelta(days=2))
     await keep_revocations(town.uow, tenant=town.tenant)
     assert await _whole(town) == Revoked(2)
     delta = unseal(RevocationDelta, _raw((await _view(town, 1)).delta))
@@ -90,28 +100,141 @@ async def test_a_convicted_device_is_on_the_list_at_once_and_leaves_it_when_it_c
     assert await _view(town, 2) == RevocationsView(epoch=2)
 
 
+async def _set_status(town: Town, device: Device, status: str) -> None:
+    async def change(tx: Tx) -> None:
+        await tx.session.execute(
+            update(DeviceRow).where(DeviceRow.id == device.caller.device_id).values(status=status)
+        )
+
+    await town.uow.run(change)
+    await keep_revocations(town.uow, tenant=town.tenant)
+
+
 async def test_a_device_that_is_blocked_is_revoked_and_one_that_is_given_back_is_not(
     town: Town,
 ) -> None:
     ada = await town.person("ada")
+    await _set_status(town, ada, "lost")
+    assert (await _whole(town)).prefixes == {prefix_of(ada.signer.public_key.id)}
+    await _set_status(town, ada, "lost")
+    assert (await _whole(town)).epoch == 1
+    await _set_status(town, ada, "active")
+    assert await _whole(town) == Revoked(2)
+    await _set_status(town, ada, "revoked")
+    assert (await _whole(town)).epoch == 3
 
-    async def set_status(status: str) -> None:
-        async def change(tx: Tx) -> None:
-            await tx.session.execute(
-                update(DeviceRow).where(DeviceRow.id == ada.caller.device_id).values(status=status)
+
+async def test_giving_a_convicted_device_back_does_not_clear_its_key(town: Town) -> None:
+    eve = await town.person("eve", money=100)
+    bob, cid = await town.person("bob"), await town.person("cid")
+    (voucher,) = await town.issue(eve, 50)
+    one, two = eve.pay(voucher, bob, 0, 10), eve.pay(voucher, cid, 5, 15)
+    await _set_status(town, eve, "suspended")
+    held = await _whole(town)
+    assert held.prefixes == {prefix_of(eve.signer.public_key.id)}
+    await town.sync(bob, one)
+    await town.sync(cid, two)
+    await _set_status(town, eve, "active")
+    assert await _whole(town) == held
+    await keep_revocations(town.uow, tenant=town.tenant)
+    assert await _whole(town) == held
+
+
+async def test_a_lost_phone_is_revoked_as_long_as_a_voucher_of_it_can_be_spent(town: Town) -> None:
+    """The holder of a voucher pays without any certificate."""
+    ada = await town.person("ada", money=100)
+    town.clock.advance(timedelta(days=12))
+    await town.issue(ada, 50)
+    # The certificate ended 27 days ago, the voucher is good for one more.
+    town.clock.advance(timedelta(days=29))
+    await _set_status(town, ada, "lost")
+    assert (await _whole(town)).prefixes == {prefix_of(ada.signer.public_key.id)}
+    # What it signed as the payee of somebody else's voucher is over on the 44th day.
+    town.clock.advance(timedelta(days=3 + 8))
+    await keep_revocations(town.uow, tenant=town.tenant)
+    assert await _whole(town) == Revoked(2)
+    await keep_revocations(town.uow, tenant=town.tenant)
+    assert await _whole(town) == Revoked(2)
+
+
+async def test_a_stolen_issuing_key_is_revoked_for_ever_and_its_certificates_are_replaced(
+    town: Town, tmp_path: Path
+) -> None:
+    ada = await town.person("ada")
+    stolen = town.keys.issuer_at(int(town.clock.now().timestamp())).public_key
+    assert ada.certificate is not None
+    assert ada.certificate.body.kid == stolen.kid
+
+    async def revoke() -> int:
+        return await revoke_issuer_key(
+            town.uow, town.keys, tenant=town.tenant, by=OPERATOR, kid=stolen.kid, reason=WHY
+        )
+
+    with pytest.raises(CeremonyRefused, match="still signs"):
+        await revoke()
+    directory, vault = tmp_path / "keys", Vault(b"m" * 32)
+    root = SoftwareSigner(vault.open((directory / "root.key").read_bytes(), "issuer_key/root"))
+    now = int(town.clock.now().timestamp())
+    proposal = ceremony.propose(
+        directory,
+        vault,
+        town.keys,
+        ids=town.uow._ids,
+        uses=[KeyUse.ISSUE],
+        now=now,
+        begins=now,
+        life_s=10 * 365 * 86_400,
+        ends=[stolen.kid],
+    )
+    ceremony.accept(directory, town.keys, ceremony.sign(proposal, root))
+    town.clock.advance(timedelta(minutes=5))
+    town.keys = load_issuer_keys(directory, vault, town.clock)
+    assert [await revoke(), await revoke()] == [1, 1]
+    listed = Revoked(1, frozenset({prefix_of(stolen.id)}))
+    assert await _whole(town) == listed
+    (deed,) = await deeds_of(town, "issuer_key_revoked")
+    assert (deed.subject, deed.reason) == (f"key/{stolen.kid.hex()}", WHY)
+
+    await town.sync(ada)
+    assert ada.certificate.body.kid != stolen.kid
+    renewed = ada.certificate
+    await town.sync(ada)
+    assert ada.certificate == renewed
+    town.clock.advance(timedelta(days=5 * 365))
+    await keep_revocations(town.uow, tenant=town.tenant)
+    assert await _whole(town) == listed
+    with pytest.raises(CeremonyRefused, match="lists no"):
+        await revoke_issuer_key(
+            town.uow, town.keys, tenant=town.tenant, by=OPERATOR, kid=b"none", reason=WHY
+        )
+
+
+async def test_more_revocations_than_one_list_takes_stop_no_sync(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = await town.person("ada")
+    names = [entropy("revoked", number) for number in range(131_100)]
+
+    async def fill(tx: Tx) -> None:
+        for start in range(0, len(names), 5_000):
+            shared = {"kind": "device", "reason": "convicted", "until": 2**40, "at": tx.now}
+            shared |= {"tenant": town.tenant, "added_epoch": 1}
+            await tx.connection.execute(
+                insert(RevocationRow),
+                [
+                    shared | {"prefix": name[:8], "identity": name}
+                    for name in names[start : start + 5_000]
+                ],
             )
 
-        await town.uow.run(change)
-        await keep_revocations(town.uow, tenant=town.tenant)
-
-    await set_status("lost")
-    assert (await _whole(town)).prefixes == {prefix_of(ada.signer.public_key.id)}
-    await set_status("lost")
-    assert (await _whole(town)).epoch == 1
-    await set_status("active")
-    assert await _whole(town) == Revoked(2)
-    await set_status("revoked")
-    assert (await _whole(town)).epoch == 3
+    await town.uow.run(fill)
+    assert await _view(town, 0) == RevocationsView(epoch=1)
+    assert "offline_revocations_full" in caplog.text
+    assert (await town.sync(ada)).certificate is not None
+    eve = await town.person("eve", money=100)
+    await _double_spend(town, eve, await town.person("bob"), await town.person("cid"))
+    delta = unseal(RevocationDelta, _raw((await _view(town, 1)).delta))
+    assert delta.body.to_epoch == 2
 
 
 async def test_every_pair_of_epochs_is_joined_by_a_delta(town: Town) -> None:
@@ -120,7 +243,7 @@ async def test_every_pair_of_epochs_is_joined_by_a_delta(town: Town) -> None:
         await _double_spend(
             town, eve, await town.person(f"b{number}"), await town.person(f"c{number}")
         )
-        town.clock.advance(timedelta(days=10))
+        town.clock.advance(timedelta(days=26))
         await keep_revocations(town.uow, tenant=town.tenant)
     last = (await _view(town, 0)).epoch
     assert last >= 4

@@ -46,7 +46,9 @@ class Installation:
     def root(self) -> SoftwareSigner:
         return ceremony.open_root(self.root_file.read_bytes(), "open sesame")
 
-    def propose(self, *uses: KeyUse, ends: tuple[bytes, ...] = ()) -> KeySet:
+    def propose(
+        self, *uses: KeyUse, ends: tuple[bytes, ...] = (), begins_in: int = 7 * DAY
+    ) -> KeySet:
         return ceremony.propose(
             self.directory,
             VAULT,
@@ -54,7 +56,7 @@ class Installation:
             ids=self.ids,
             uses=uses,
             now=self.now,
-            begins=self.now + 7 * DAY,
+            begins=self.now + begins_in,
             life_s=2 * YEAR,
             ends=ends,
         )
@@ -135,6 +137,20 @@ def test_a_stolen_key_ends_at_once(town: Installation) -> None:
     assert town.keys.issuer_at(town.now + 1).public_key != stolen
     with pytest.raises(CeremonyRefused, match="lists no key"):
         town.propose(ends=(b"none",))
+
+
+def test_the_last_issuing_key_does_not_end_before_another_begins(town: Installation) -> None:
+    """The server would not start again."""
+    only = town.keys.issuer_at(town.now).public_key
+    files = sorted(town.directory.iterdir())
+    for uses in ((), (KeyUse.ISSUE,), (KeyUse.SETTLE,)):
+        with pytest.raises(CeremonyRefused, match="begins at once"):
+            town.propose(*uses, ends=(only.kid,))
+    assert sorted(town.directory.iterdir()) == files, "no secret is left behind"
+    proposal = town.propose(KeyUse.ISSUE, ends=(only.kid,), begins_in=0)
+    ceremony.accept(town.directory, town.keys, ceremony.sign(proposal, town.root))
+    town.clock.advance(timedelta(minutes=5))
+    assert town.keys.issuer_at(town.now).public_key != only
 
 
 def test_only_a_set_that_the_root_signed_and_that_follows_is_accepted(town: Installation) -> None:

@@ -447,3 +447,13 @@ def test_gifts_and_proofs_together_are_no_more_than_the_other_side_takes() -> No
     for store in stores:
         assert len(store.shown) == len(spends)
         assert len(store.taken) == ITEMS_MAX, "two proofs had room beside the gifts"
+
+
+def test_proofs_come_before_the_records_of_who_follows() -> None:
+    talk = GossipTalk(Store(), budget=32_768, leads=True)
+    talk.begin()
+    for kind in (FrameKind.NEWS, FrameKind.TAGS, FrameKind.WANT, FrameKind.RECORDS):
+        talk.take(pack(kind, BODIES[kind]))
+    assert talk.done
+    with pytest.raises(MalformedFrame, match="out of order"):
+        talk.take(pack(FrameKind.FRAUD_PROOF, b""))
