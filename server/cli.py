@@ -392,8 +392,19 @@ def keys_export_root(file: Path, passphrase: str) -> None:
 @click.option("--begins-in", "begins_days", default=7.0, show_default=True, help="Days from now.")
 @click.option("--years", default=2.0, show_default=True, help="How long the new keys serve.")
 @click.option("--end", "ends", multiple=True, metavar="KID", help="A stolen key that ends now.")
+@click.option(
+    "--epoch-floor",
+    type=click.IntRange(min=0),
+    help="Payees whose revocation list is older are warned. At most the present epoch.",
+)
 def keys_propose(
-    file: Path, uses: str, begins_days: float, years: float, ends: tuple[str, ...]
+    file: Path,
+    *,
+    uses: str,
+    begins_days: float,
+    years: float,
+    ends: tuple[str, ...],
+    epoch_floor: int | None,
 ) -> None:
     """Make new keys and write the key set that lists them, to be signed by the root key.
 
@@ -408,15 +419,17 @@ def keys_propose(
     from server.kit.ids import SystemIds
     from server.master_key import load_vault
     from server.offline import ceremony, log_head
+    from server.offline.revocation import current_epoch
 
     chosen, clock = _settings(), SystemClock()
+    if epoch_floor is not None:
+        epoch = _read(lambda tx: current_epoch(tx, chosen.tenant))
+        if epoch_floor > epoch:
+            _fail(f"The present revocation list is {epoch}; no device can have a newer one.")
     now = int(clock.now().timestamp())
     head = _read(lambda tx: log_head(tx, chosen.tenant))
     made = {"issue": ["issue"], "settle": ["settle"], "both": ["issue", "settle"], "none": []}[uses]
-    try:
-        ended = [bytes.fromhex(kid) for kid in ends]
-    except ValueError:
-        _fail("A kid is written in hexadecimal digits, as `tallystick keys show` prints it.")
+    ended = [_kid(kid) for kid in ends]
     proposal = _ceremony(
         lambda: ceremony.propose(
             chosen.keys_dir,
@@ -429,12 +442,48 @@ def keys_propose(
             life_s=int(years * 365 * 86_400),
             ends=ended,
             log=head,
+            epoch_floor=epoch_floor,
         )
     )
     _ceremony(lambda: file.write_bytes(proposal.payload))
     for line in ceremony.describe(proposal):
         click.echo(line)
     click.echo(f"Carry {file} to the machine with the root key: tallystick keys sign {file}")
+
+
+def _kid(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        _fail("A kid is written in hexadecimal digits, as `tallystick keys show` prints it.")
+
+
+@keys.command("revoke")
+@click.argument("kid")
+@click.option("--reason", required=True, help="Kept in the audit trail.")
+def keys_revoke(kid: str, reason: str) -> None:
+    """Put a stolen issuing key on the revocation list, for ever. End it first.
+
+    Payees refuse offline what it signed, honest value too, once the list has reached them; honest
+    value is claimed online as usual.
+
+    \b
+    Example:
+      tallystick keys revoke 2de292c1 --reason "server room broken into"
+    """
+    from server.offline import revoke_issuer_key
+    from server.offline.audit import OPERATOR
+
+    chosen = _settings()
+    issuer_keys, name = _load_issuer_keys(chosen), _kid(kid)
+    epoch = _ceremony(
+        lambda: _with_database(
+            lambda uow: revoke_issuer_key(
+                uow, issuer_keys, tenant=chosen.tenant, by=OPERATOR, kid=name, reason=reason
+            )
+        )
+    )
+    click.echo(f"{kid} is on the revocation list {epoch}; devices fetch it at their next sync.")
 
 
 @keys.command("sign")

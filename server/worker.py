@@ -1,6 +1,6 @@
 """Work in the background: messages, card payments in doubt, sealing, claim-by, cleaning.
 
-Each round runs every job once; a job that fails is logged and tried again in the next round. All of
+Each round runs every job once, those that look at much less often; a job that fails is logged and tried again in the next round. All of
 them are safe to run in several processes at once.
 """
 
@@ -19,6 +19,8 @@ from server.settings import Settings
 
 _log = get_logger(__name__)
 Job = Callable[[], Awaitable[object]]
+_PAUSES_S = {"keep_revocations": 10.0}
+"""Between two runs of a job that reads whole tables. Whom the server convicts is revoked at once."""
 
 
 class Background:
@@ -36,6 +38,7 @@ class Background:
     ) -> None:
         self._interval_s = settings.background_interval_ms / 1000
         self._stopping = asyncio.Event()
+        self._not_before: dict[str, float] = {}
         self._jobs: dict[str, Job] = {
             "deliver_messages": lambda: deliver_messages(uow, messages, vault),
             "resume_top_ups": lambda: resume_top_ups(uow, cards, tenant=settings.tenant),
@@ -59,7 +62,11 @@ class Background:
                 continue
 
     async def run_once(self) -> None:
+        now = asyncio.get_running_loop().time()
         for name, job in self._jobs.items():
+            if now < self._not_before.get(name, now):
+                continue
+            self._not_before[name] = now + _PAUSES_S.get(name, 0)
             try:
                 await job()
             except Exception as error:  # noqa: BLE001 - one job must not stop the others

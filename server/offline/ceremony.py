@@ -52,6 +52,7 @@ def propose(
     life_s: int,
     ends: Sequence[bytes] = (),
     log: LogHead | None = None,
+    epoch_floor: int | None = None,
 ) -> KeySet:
     """Make new keys and return the set that lists them, to be signed by the root.
 
@@ -66,10 +67,11 @@ def propose(
         life_s: how long they serve.
         ends: kids of keys that end now: they were stolen. Beside this they have to be revoked.
         log: the head of the log of certificates.
+        epoch_floor: oldest revocation list of which payees are not warned; None leaves it.
 
     Raises:
-        CeremonyRefused: a kid is not listed, the set would be too long, or no issuing key would be
-            left that serves from now on.
+        CeremonyRefused: a kid is not listed, the set would be too long, the floor would sink, or no
+            issuing key would be left that serves from now on.
     """
     current = keys.key_set.body
     unknown = set(ends) - {key.kid for key in current.keys}
@@ -81,6 +83,9 @@ def propose(
         else key
         for key in current.keys
     ]
+    floor = current.epoch_floor if epoch_floor is None else epoch_floor
+    if floor < current.epoch_floor:
+        raise CeremonyRefused(f"The oldest good list is {current.epoch_floor}; it never sinks.")
     staying = {key.kid for key in listed if key.serves(KeyUse.ISSUE, now)} - set(ends)
     if not staying and not (KeyUse.ISSUE in uses and begins <= now):
         raise CeremonyRefused(
@@ -96,6 +101,7 @@ def propose(
     return replace(
         current,
         version=current.version + 1,
+        epoch_floor=floor,
         keys=tuple(listed),
         time=max(now, current.time),
         previous=current.id,

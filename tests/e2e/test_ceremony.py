@@ -1,6 +1,7 @@
 """The key ceremony as its page tells it, command by command."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ PASSPHRASE = "correct horse"
 
 def _commands() -> list[list[str]]:
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return [line.split()[1:] for block in blocks for line in block.splitlines()]
+    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
 
 
 class Operator:
@@ -32,7 +33,7 @@ def test_the_page_works_as_it_is_written(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     operator.run("migrate")
     operator.run("keys", "init")
-    export, propose, sign, accept, stop = _commands()
+    export, propose, sign, accept, stop, revoke = _commands()
     operator.run(*export, typed=f"{PASSPHRASE}\n{PASSPHRASE}\n")
     assert not (tmp_path / "data" / "keys" / "root.key").exists()
     operator.run(*propose)
@@ -46,12 +47,26 @@ def test_the_page_works_as_it_is_written(tmp_path: Path, monkeypatch: pytest.Mon
     kids = re.findall(r"issue ([0-9a-f]{8})", shown)
     assert len(kids) == 2
 
-    stop[-1] = kids[0]
+    stop[-1] = revoke[2] = kids[0]
+    assert "still signs" in operator.run(*revoke, status=1).output
     operator.run(*stop)
     operator.run(
         *("keys", "sign", "stop.keyset", "--root", "root.json", "--out", "stopped.keyset"),
         typed=f"{PASSPHRASE}\ny\n",
     )
     operator.run("keys", "accept", "stopped.keyset")
+    assert "on the revocation list 1" in operator.run(*revoke).output
+    assert "on the revocation list 1" in operator.run(*revoke).output
+    assert "lists no issuing key" in operator.run(*revoke[:2], "00", *revoke[3:], status=1).output
+    assert "hexadecimal" in operator.run(*revoke[:2], "xy", *revoke[3:], status=1).output
     assert "key_set_version: 3" in operator.run("keys", "show").output
     assert "not newer" in operator.run("keys", "accept", "signed.keyset", status=1).output
+    floor = ("keys", "propose", "floor.keyset", "--none", "--epoch-floor")
+    assert "no device can have a newer one" in operator.run(*floor, "2", status=1).output
+    operator.run(*floor, "1")
+    operator.run(
+        *("keys", "sign", "floor.keyset", "--root", "root.json", "--out", "floor.signed"),
+        typed=f"{PASSPHRASE}\ny\n",
+    )
+    operator.run("keys", "accept", "floor.signed")
+    assert "never sinks" in operator.run(*floor, "0", status=1).output
