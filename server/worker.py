@@ -1,7 +1,7 @@
 """Work in the background: messages, card payments in doubt, sealing, claim-by, cleaning.
 
-Each round runs every job once, those that look at much less often; a job that fails is logged and tried again in the next round. All of
-them are safe to run in several processes at once.
+Each round runs every job once, those that look at much less often; a job that fails is logged and
+tried again. All of them are safe to run in several processes at once.
 """
 
 import asyncio
