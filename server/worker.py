@@ -20,7 +20,7 @@ from server.settings import Settings
 _log = get_logger(__name__)
 Job = Callable[[], Awaitable[object]]
 _PAUSES_S = {"keep_revocations": 10.0}
-"""Between two runs of a job that reads whole tables. Whom the server convicts is revoked at once."""
+"""Between two runs of a job that reads much. Whom the server convicts is revoked at once."""
 
 
 class Background:
