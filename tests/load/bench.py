@@ -3,7 +3,15 @@
 import argparse
 import asyncio
 
-from tests.load import bench_ble, bench_cli, bench_ledger, bench_offline, bench_qr, bench_transports
+from tests.load import (
+    bench_ble,
+    bench_cli,
+    bench_gossip,
+    bench_ledger,
+    bench_offline,
+    bench_qr,
+    bench_transports,
+)
 
 
 async def main(only: str | None) -> None:
@@ -13,6 +21,7 @@ async def main(only: str | None) -> None:
     await bench_qr.run(only)
     await bench_ble.run(only)
     await bench_transports.run(only)
+    await bench_gossip.run(only)
 
 
 if __name__ == "__main__":
