@@ -2,8 +2,11 @@
 
 import select
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -183,18 +186,34 @@ def _print_codes(frame: bytes, out: CodeOut) -> None:
 
 
 def _play(screens: Iterator[str], *, interval_ms: int) -> None:
-    """Draw one screen over the other until Enter or an interruption."""
+    """Draw one screen over the other until Enter or an interruption.
+
+    An interruption waits for the end of a drawing: half of one would leave its colours behind.
+    """
     drawn = 0
-    try:
+    with _interruption() as interrupted:
         for screen in screens:
             # In one piece, so that the window is rarely half old and half new.
             click.echo((_UP.format(lines=drawn) if drawn else "") + screen, nl=False)
             drawn = screen.count("\n")
-            if select.select([sys.stdin], [], [], interval_ms / 1000)[0]:
+            typed = select.select([sys.stdin], [], [], interval_ms / 1000)[0]
+            if interrupted.is_set():
+                click.echo()
+                break
+            if typed:
                 sys.stdin.readline()
                 break
-    except KeyboardInterrupt:
-        click.echo()
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """Set by Ctrl-C, which raises nothing meanwhile."""
+    interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: interrupted.set())
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def read_frame(text: str | None, codes: CodeIn, *, wanted: Container[FrameKind]) -> bytes | str:
