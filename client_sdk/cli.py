@@ -1,9 +1,12 @@
-"""The command groups `tallystick wallet` and `tallystick proof`."""
+"""The commands `tallystick wallet`, `tallystick proof` and `tallystick check-liabilities`."""
 
 import click
 
 from client_sdk.terminal import exchanging, looking, proving, risk, setting_up
 from client_sdk.terminal.layout import keep_layout
+from client_sdk.terminal.liabilities import check_liabilities
+
+__all__ = ["check_liabilities", "proof", "wallet"]
 
 
 @click.group()

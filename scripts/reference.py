@@ -4,6 +4,7 @@ from pathlib import Path
 
 import server.app  # noqa: F401 - declares the refusals of every room
 from scripts.diagrams import exchange_page
+from scripts.events import event_pages, write_events
 from server.kit.errors import TallyError, all_refusals
 from server.settings import settings_table
 
@@ -60,8 +61,10 @@ def _line(kind: type[TallyError]) -> str:
     return f"| `{kind.code}` | {kind.status} | {kind.title} |\n"
 
 
-PAGES = {"exchange.md": exchange_page, "settings.md": settings_page, "errors.md": errors_page}
+_PLAIN = {"exchange.md": exchange_page, "settings.md": settings_page, "errors.md": errors_page}
+PAGES = _PLAIN | event_pages()
 
 if __name__ == "__main__":
-    for name, page in PAGES.items():
+    for name, page in _PLAIN.items():
         (_FOLDER / name).write_text(page(), encoding="utf-8")
+    write_events(_FOLDER)

@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from socket import gethostname
+from uuid import UUID
 
 from litestar import Litestar
 from litestar.connection import Request
@@ -12,10 +16,12 @@ from litestar.di import Provide
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from server.fx.controllers import FX_ROUTES
 from server.identity import SessionAuthenticator
 from server.identity.controllers import IDENTITY_ROUTES
 from server.kit.api_page import openapi_config, show_asset
 from server.kit.auth import Caller, caller_of, signed_in
+from server.kit.cache import MemoryCache, RedisCache
 from server.kit.clock import Clock, SystemClock
 from server.kit.crypto import Vault
 from server.kit.db import create_engine
@@ -26,8 +32,13 @@ from server.kit.messaging import MessageSender, SpoolSender
 from server.kit.strict_json import BODY_BYTES_MAX, check_body
 from server.kit.telemetry import get_logger
 from server.kit.unit_of_work import Tx, UnitOfWork
+from server.kit.workflow_engine import WorkflowEngine
+from server.kit.workflows import WorkflowBook, WorkflowPlace
+from server.ledger.controllers import LEDGER_ROUTES
 from server.master_key import load_vault
 from server.migrations import is_current, migrate
+from server.notifications import Courier, EventWork
+from server.notifications.controllers import EVENT_ROUTES, WEBHOOK_ROUTES
 from server.offline import IssuerKeys, load_issuer_keys, make_issuer_keys
 from server.offline.controllers import OFFLINE_ROUTES
 from server.offline.dispute_controllers import DISPUTE_ROUTES
@@ -35,8 +46,33 @@ from server.offline.own_controllers import OWN_ROUTES
 from server.offline.policy_controllers import POLICY_ROUTES
 from server.offline.risk_controllers import RISK_ROUTES
 from server.offline.trust_controllers import TRUST_ROUTES
-from server.payments import CardGateway, SandboxGateway
+from server.payments import (
+    CardGateway,
+    SandboxGateway,
+    StripeGateway,
+    StripePayoutRail,
+    card_payable_account,
+)
+from server.payments.banks import BankApi, BankRail, Carrier, payable_account
+from server.payments.banks.controllers import BANK_ROUTES
+from server.payments.banks.desk_controllers import BANK_DESK_ROUTES
 from server.payments.controllers import PAYMENT_ROUTES
+from server.payments.emergency.controllers import EMERGENCY_ROUTES
+from server.payments.explainers import explainers_of
+from server.payments.limits.controllers import LIMIT_ROUTES
+from server.payments.papers import DocumentSigner, PaperDesk, Typesetter
+from server.payments.payouts import (
+    PayableAccount,
+    PayoutDesk,
+    PayoutRail,
+    withdrawal_workflow,
+)
+from server.payments.payouts.controllers import WITHDRAWAL_ROUTES
+from server.payments.payouts.operator_controllers import WORKFLOW_ROUTES
+from server.payments.transfers import TransferPolicy, Transfers, contact_confirmed
+from server.payments.transfers.controllers import TRANSFER_ROUTES
+from server.payments.transfers.request_controllers import REQUEST_ROUTES
+from server.payments.transfers.schedule_controllers import SCHEDULE_ROUTES
 from server.settings import Settings
 from server.worker import Background
 
@@ -52,8 +88,12 @@ class Ports:
     messages: MessageSender | None = None
     cards: CardGateway | None = None
     issuer_keys: IssuerKeys | None = None
+    courier: Courier | None = None
     background: bool = True
     """Whether this process does the background work as well."""
+    workflows: bool | None = None
+    """Whether it carries out workflows, which can be done once in a process. None means as
+    ``background`` says."""
 
 
 def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
@@ -68,10 +108,29 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
     ids = ports.ids or SystemIds(ports.clock)
     uow = UnitOfWork(engine, clock=ports.clock, ids=ids)
     vault = load_vault(settings)
-    cards = ports.cards or SandboxGateway(settings.data_dir / "sandbox-cards.sqlite")
+    cards = ports.cards or _cards(settings)
     messages = ports.messages or SpoolSender(settings.spool_dir)
     issuer_keys = ports.issuer_keys or _issuer_keys(settings, vault, ports.clock, ids)
     authenticator = SessionAuthenticator(uow, settings=settings, vault=vault, clock=ports.clock)
+    transfers = Transfers(
+        uow,
+        vault=vault,
+        settings=settings,
+        policy=TransferPolicy(pending_life=timedelta(days=settings.pending_transfer_days)),
+    )
+    bank_api = BankApi(ports.clock)
+    carrier = Carrier(uow, vault, bank_api, tenant=settings.tenant)
+    payouts = payout_desk(settings, uow, carrier)
+    workflows = _workflow_engine(settings, uow, payouts)
+    with_workflows = ports.background if ports.workflows is None else ports.workflows
+    explainers = explainers_of(transfers)
+    papers = PaperDesk(
+        uow,
+        Typesetter(more_fonts=[Path(settings.font_dir)] if settings.font_dir else []),
+        DocumentSigner(uow, vault, tenant=settings.tenant, issuer=settings.issuer_name),
+        explainers,
+        settings.issuer_name,
+    )
     background = Background(
         uow,
         settings=settings,
@@ -79,26 +138,64 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
         messages=messages,
         cards=cards,
         issuer_keys=issuer_keys,
+        transfers=transfers,
+        carrier=carrier,
+        payouts=payouts,
     )
+
+    cache = (
+        RedisCache(ports.clock, settings.redis_url)
+        if settings.redis_url
+        else MemoryCache(ports.clock)
+    )
+    event_work = EventWork(uow, settings=settings, vault=vault, ids=ids, courier=ports.courier)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         if settings.migrate_at_start:
             await migrate(engine)
         task = asyncio.create_task(background.run()) if ports.background else None
+        if with_workflows:
+            await workflows.open()
+        told = asyncio.create_task(event_work.run()) if ports.background else None
         try:
             yield
         finally:
             if task is not None:
                 background.stop()
                 await task
+            if told is not None:
+                event_work.stop()
+                await told
+            await workflows.close()
+            await payouts.book.close()
+            await cache.close()
             await engine.dispose()
+            await bank_api.close()
+            if isinstance(cards, StripeGateway):
+                await cards.close()
+            for rail in payouts.rails.values():
+                if isinstance(rail, StripePayoutRail):
+                    await rail.close()
 
     return Litestar(
         route_handlers=[
             HealthController,
             *IDENTITY_ROUTES,
+            *LEDGER_ROUTES,
             *PAYMENT_ROUTES,
+            *EMERGENCY_ROUTES,
+            *BANK_ROUTES,
+            *BANK_DESK_ROUTES,
+            *WITHDRAWAL_ROUTES,
+            *WORKFLOW_ROUTES,
+            *LIMIT_ROUTES,
+            *FX_ROUTES,
+            *TRANSFER_ROUTES,
+            *REQUEST_ROUTES,
+            *SCHEDULE_ROUTES,
+            *WEBHOOK_ROUTES,
+            *EVENT_ROUTES,
             *OFFLINE_ROUTES,
             *OWN_ROUTES,
             *POLICY_ROUTES,
@@ -120,8 +217,14 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
                 "clock": ports.clock,
                 "ids": ids,
                 "vault": vault,
+                "cache": cache,
                 "cards": cards,
                 "issuer_keys": issuer_keys,
+                "transfers": transfers,
+                "payouts": payouts,
+                "explainers": explainers,
+                "papers": papers,
+                "contact_confirmed": contact_confirmed,
                 "readiness": _readiness(engine, uow),
             }
         )
@@ -129,6 +232,48 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
         openapi_config=openapi_config(),
         request_max_body_size=BODY_BYTES_MAX,
         logging_config=None,
+    )
+
+
+def payout_desk(settings: Settings, uow: UnitOfWork, carrier: Carrier) -> PayoutDesk:
+    """Return what withdrawals work with; nothing is opened."""
+    rails: dict[str, PayoutRail] = {BankRail.name: BankRail(carrier)}
+    if settings.card_gateway == "stripe":
+        rails[StripePayoutRail.name] = StripePayoutRail(
+            settings.stripe_key, url=settings.stripe_url or None
+        )
+    return PayoutDesk(
+        uow,
+        WorkflowBook(WorkflowPlace.beside(settings.resolved_database_url)),
+        _payable_account,
+        rails,
+        tenant=settings.tenant,
+    )
+
+
+async def _payable_account(tx: Tx, tenant: int, user_id: UUID, identifier: UUID) -> PayableAccount:
+    found = await card_payable_account(tx, tenant, user_id, identifier)
+    return found or await payable_account(tx, tenant, user_id, identifier)
+
+
+def _workflow_engine(settings: Settings, uow: UnitOfWork, payouts: PayoutDesk) -> WorkflowEngine:
+    return WorkflowEngine(
+        uow,
+        WorkflowPlace.beside(settings.resolved_database_url),
+        [withdrawal_workflow(payouts)],
+        executor=settings.workflow_executor or f"{gethostname()}-{settings.port}",
+        prepare=settings.migrate_at_start,
+    )
+
+
+def _cards(settings: Settings) -> CardGateway:
+    if settings.card_gateway == "sandbox":
+        return SandboxGateway(settings.data_dir / "sandbox-cards.sqlite")
+    return StripeGateway(
+        settings.stripe_key,
+        webhook_secrets=settings.webhook_secrets,
+        url=settings.stripe_url or None,
+        methods=settings.payment_methods,
     )
 
 

@@ -12,6 +12,7 @@ from server.identity.notices import open_address
 from server.identity.schemas import AccountView, ContactView
 from server.kit.auth import Caller
 from server.kit.errors import NotFound
+from server.kit.i18n import Language
 from server.kit.unit_of_work import Tx
 
 
@@ -39,12 +40,31 @@ async def own_account(desk: Desk, caller: Caller) -> AccountView:
                 for kind in ContactKind
                 if kind not in contacts or not contacts[kind].confirmed
             ],
+            language=None if user.language is None else Language(user.language),
             session_id=str(caller.session_id),
             device_id=str(caller.device_id) if caller.device_id else None,
             created_at=user.created_at,
         )
 
     return await desk.uow.read(query)
+
+
+async def choose_language(desk: Desk, caller: Caller, language: Language | None) -> None:
+    """Remember the language in which the caller wants to be spoken to."""
+
+    async def command(tx: Tx) -> None:
+        user = await tx.session.get_one(UserRow, (caller.tenant, caller.user_id))
+        user.language = language
+
+    await desk.uow.run(command)
+
+
+async def language_of(tx: Tx, tenant: int, user_id: UUID) -> Language | None:
+    """Return the language that a person chose, if any."""
+    chosen = await tx.session.scalar(
+        select(UserRow.language).where(UserRow.tenant == tenant, UserRow.id == user_id)
+    )
+    return None if chosen is None else Language(chosen)
 
 
 async def find_user(tx: Tx, tenant: int, user_id: UUID) -> UserView:

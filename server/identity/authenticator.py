@@ -3,8 +3,11 @@
 The session is looked up at each call, so what has ended is over at once and not when its token is.
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import select, update
 
@@ -18,19 +21,47 @@ from server.identity.errors import (
     TokenInvalid,
 )
 from server.identity.models import DeviceRow, SessionRow, UserRow
-from server.identity.nonces import remember_proof
+from server.identity.nonces import remember_proofs
 from server.identity.proofs import Proof, verify_proof
 from server.identity.settings import DEFAULT_POLICY, IdentityPolicy, Installation
 from server.identity.signals import Signal, record_signal
 from server.identity.signing_keys import PublicKeys
-from server.identity.tokens import TOKEN_MAX, AccessClaims, key_id_of, verify_access_token
+from server.identity.tokens import (
+    TOKEN_MAX,
+    AccessClaims,
+    check_times,
+    key_id_of,
+    read_access_token,
+)
 from server.kit.auth import Caller, Connection
 from server.kit.clock import Clock
 from server.kit.crypto import Vault
-from server.kit.errors import Unauthenticated
+from server.kit.errors import TallyError, Unauthenticated
+from server.kit.group_commit import GroupCommit
+from server.kit.group_read import GroupRead
 from server.kit.unit_of_work import Tx, UnitOfWork
 
 _SIGN_IN: Final = "Sign in with POST /v1/sessions."
+_TOKENS_KEPT_MAX: Final = 10_000
+_FACTS: Final = (
+    select(
+        SessionRow.id,
+        SessionRow.user_id,
+        SessionRow.device_id,
+        SessionRow.key_thumbprint,
+        SessionRow.last_seen_at,
+        SessionRow.expires_at,
+        SessionRow.ended_at,
+        UserRow.role,
+        DeviceRow.status,
+        DeviceRow.public_key,
+    )
+    .join(UserRow, (UserRow.tenant == SessionRow.tenant) & (UserRow.id == SessionRow.user_id))
+    .outerjoin(
+        DeviceRow,
+        (DeviceRow.tenant == SessionRow.tenant) & (DeviceRow.id == SessionRow.device_id),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +85,11 @@ class _Verdict:
 
 
 class SessionAuthenticator:
-    """Implements `server.kit.auth.Authenticator`."""
+    """Implements `server.kit.auth.Authenticator`.
+
+    Calls that come in at the same time share a statement, or a transaction where something is to be
+    stored. Each is judged by what the database says after it came in.
+    """
 
     def __init__(
         self,
@@ -65,11 +100,12 @@ class SessionAuthenticator:
         clock: Clock,
         policy: IdentityPolicy = DEFAULT_POLICY,
     ) -> None:
-        self._uow = uow
         self._settings = settings
         self._clock = clock
         self._policy = policy
-        self._keys = PublicKeys(uow, settings.tenant)
+        self._tokens = _ReadTokens(PublicKeys(uow, settings.tenant))
+        self._looking = GroupRead(uow, self._look_up)
+        self._settling = GroupCommit(uow, self._settle)
 
     async def authenticate(self, connection: Connection, body: bytes) -> Caller | None:
         """Return the caller, or None when no token was shown.
@@ -87,11 +123,9 @@ class SessionAuthenticator:
             raise TokenInvalid(
                 "The Authorization header is not 'Bearer' or 'DPoP' and one token.", fix=_SIGN_IN
             )
-        public_raw = await self._keys.find(key_id_of(token))
-        if public_raw is None:
-            raise TokenInvalid("The token was signed with an unknown key.", fix=_SIGN_IN)
+        claims = await self._tokens.read(token)
         now = self._clock.now()
-        claims = verify_access_token(token, public_raw, now=now)
+        check_times(claims, now)
         proof = None
         if scheme.lower() == "dpop":
             proof = verify_proof(
@@ -105,90 +139,118 @@ class SessionAuthenticator:
 
     async def _judge(self, shown: _Shown) -> Caller:
         if shown.proof is None:
-            verdict = await self._uow.read(lambda tx: self._look_up(tx, shown))
-            if verdict.leaves_trace:
-                verdict = await self._uow.run(lambda tx: self._settle(tx, shown))
-        else:
-            verdict = await self._uow.run(lambda tx: self._settle(tx, shown))
-        if isinstance(verdict.answer, Unauthenticated):
-            raise verdict.answer
-        return verdict.answer
+            verdict = await self._looking.ask(shown)
+            if not verdict.leaves_trace:
+                if isinstance(verdict.answer, Unauthenticated):
+                    raise verdict.answer
+                return verdict.answer
+        return await self._settling.submit(shown)
 
-    async def _settle(self, tx: Tx, shown: _Shown) -> _Verdict:
+    async def _settle(self, tx: Tx, shown: Sequence[_Shown]) -> list[Caller | TallyError]:
         """Judge and store what has to be remembered, also when the answer is no."""
-        verdict = await self._look_up(tx, shown)
-        accepted = isinstance(verdict.answer, Caller)
-        if accepted and shown.proof is not None:
-            tenant = self._settings.tenant
-            if not await remember_proof(tx, tenant, shown.proof):
+        tenant = self._settings.tenant
+        verdicts = await self._look_up(tx, shown)
+        proven = {
+            at: each.proof
+            for at, each in enumerate(shown)
+            if each.proof is not None and isinstance(verdicts[at].answer, Caller)
+        }
+        fresh = await remember_proofs(tx, tenant, list(proven.values()))
+        for at, first_time in zip(proven, fresh, strict=True):
+            if not first_time:
                 refusal = ProofReplayed(
                     "This proof was used before.", fix="Sign a new proof for each call."
                 )
-                verdict = _Verdict(refusal, signal=Signal.PROOF_REPLAYED)
-        if verdict.signal is not None:
-            await record_signal(
-                tx,
-                self._settings.tenant,
-                verdict.signal,
-                user_id=shown.claims.sub,
-                session_id=shown.claims.sid,
-                detail={"shown": shown.proof.thumbprint if shown.proof else ""},
-            )
-        if verdict.is_stale:
-            await tx.session.execute(
-                update(SessionRow)
-                .where(
-                    SessionRow.tenant == self._settings.tenant, SessionRow.id == shown.claims.sid
+                verdicts[at] = _Verdict(refusal, signal=Signal.PROOF_REPLAYED)
+        for each, verdict in zip(shown, verdicts, strict=True):
+            if verdict.signal is not None:
+                await record_signal(
+                    tx,
+                    tenant,
+                    verdict.signal,
+                    user_id=each.claims.sub,
+                    session_id=each.claims.sid,
+                    detail={"shown": each.proof.thumbprint if each.proof else ""},
                 )
+        stale = sorted(
+            {
+                each.claims.sid
+                for each, verdict in zip(shown, verdicts, strict=True)
+                if verdict.is_stale
+            }
+        )
+        if stale:
+            await tx.connection.execute(
+                update(SessionRow)
+                .where(SessionRow.tenant == tenant, SessionRow.id.in_(stale))
                 .values(last_seen_at=tx.now)
             )
-        return verdict
+        return [verdict.answer for verdict in verdicts]
 
-    async def _look_up(self, tx: Tx, shown: _Shown) -> _Verdict:
-        """Compare what is shown with the session, the person and the device."""
-        found = (
-            await tx.session.execute(
-                select(SessionRow, UserRow.role, DeviceRow)
-                .join(
-                    UserRow,
-                    (UserRow.tenant == SessionRow.tenant) & (UserRow.id == SessionRow.user_id),
-                )
-                .outerjoin(
-                    DeviceRow,
-                    (DeviceRow.tenant == SessionRow.tenant)
-                    & (DeviceRow.id == SessionRow.device_id),
-                )
-                .where(
-                    SessionRow.tenant == self._settings.tenant, SessionRow.id == shown.claims.sid
-                )
-            )
-        ).one_or_none()
-        if found is None:
+    async def _look_up(self, tx: Tx, shown: Sequence[_Shown]) -> list[_Verdict]:
+        """Compare what is shown with the sessions, the people and the devices."""
+        ids = sorted({each.claims.sid for each in shown})
+        # The statement has few lengths, so that it is prepared few times.
+        ids += [ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))
+        found = await tx.connection.execute(
+            _FACTS.where(SessionRow.tenant == self._settings.tenant, SessionRow.id.in_(ids))
+        )
+        facts = {row.id: row for row in found}
+        return [self._verdict(each, facts.get(each.claims.sid), tx.now) for each in shown]
+
+    def _verdict(self, shown: _Shown, facts: Any, now: datetime) -> _Verdict:
+        if (
+            facts is None
+            or facts.ended_at is not None
+            or facts.expires_at <= now
+            or facts.user_id != shown.claims.sub
+        ):
             return _Verdict(SessionEnded("The session has ended.", fix=_SIGN_IN))
-        session, role, device = found
-        over = session.ended_at is not None or session.expires_at <= tx.now
-        if over or session.user_id != shown.claims.sub:
-            return _Verdict(SessionEnded("The session has ended.", fix=_SIGN_IN))
-        if refusal := _key_refusal(shown, session.key_thumbprint):
+        if refusal := _key_refusal(shown, facts.key_thumbprint):
             return refusal
-        if device is not None and device.status != DeviceStatus.ACTIVE:
+        if facts.device_id is not None and facts.status != DeviceStatus.ACTIVE:
             return _Verdict(
                 DeviceInactive(
-                    f"The device is {device.status}.",
+                    f"The device is {facts.status}.",
                     fix="Resume it from another session, or sign in on another device.",
-                    device_status=device.status,
+                    device_status=facts.status,
                 )
             )
         caller = Caller(
-            tenant=session.tenant,
-            user_id=session.user_id,
-            session_id=session.id,
-            role=role,
-            device_id=session.device_id,
-            device_key=device.public_key if device is not None else None,
+            tenant=self._settings.tenant,
+            user_id=facts.user_id,
+            session_id=facts.id,
+            role=facts.role,
+            device_id=facts.device_id,
+            device_key=facts.public_key,
         )
-        is_stale = session.last_seen_at <= tx.now - self._policy.last_seen_step
+        is_stale = facts.last_seen_at <= now - self._policy.last_seen_step
         return _Verdict(caller, is_stale=is_stale)
+
+
+class _ReadTokens:
+    """Tokens whose signature was checked. It cannot become wrong later; times are for the caller.
+
+    Kept under their hash, so that no list of good tokens lies in memory.
+    """
+
+    def __init__(self, keys: PublicKeys) -> None:
+        self._keys = keys
+        self._known: dict[bytes, AccessClaims] = {}
+
+    async def read(self, token: str) -> AccessClaims:
+        """Return what a token says. Raises TokenInvalid when it is none of ours."""
+        digest = hashlib.sha256(token.encode()).digest()
+        if (claims := self._known.get(digest)) is not None:
+            return claims
+        public_raw = await self._keys.find(key_id_of(token))
+        if public_raw is None:
+            raise TokenInvalid("The token was signed with an unknown key.", fix=_SIGN_IN)
+        claims = read_access_token(token, public_raw)
+        if len(self._known) >= _TOKENS_KEPT_MAX:
+            self._known.clear()
+        self._known[digest] = claims
+        return claims
 
 
 def _key_refusal(shown: _Shown, session_key: str | None) -> _Verdict | None:

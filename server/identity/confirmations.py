@@ -112,7 +112,7 @@ async def confirm_phone(desk: Desk, phone: str, code: str) -> None:
             return too_many(tx, tried.until, "Too many codes were tried for this number today.")
         for contact in await _awaiting_code(tx, desk, index):
             if await _is_code(tx, desk, contact.id, code):
-                await _confirm(tx, contact)
+                await _confirm(tx, desk, contact)
                 return None
         return _wrong_code()
 
@@ -151,7 +151,7 @@ async def confirm_email(desk: Desk, token_text: str) -> None:
             return False
         contact = await tx.session.get_one(ContactRow, (desk.tenant, contact_id))
         assert contact.kind == ContactKind.EMAIL, "a code's digest is no hash of a link's token"
-        await _confirm(tx, contact)
+        await _confirm(tx, desk, contact)
         return True
 
     try:
@@ -222,7 +222,7 @@ async def _is_code(tx: Tx, desk: Desk, contact_id: UUID, code: str) -> bool:
     return digest is not None and hmac.compare_digest(digest, _code_digest(desk, contact_id, code))
 
 
-async def _confirm(tx: Tx, contact: ContactRow) -> None:
+async def _confirm(tx: Tx, desk: Desk, contact: ContactRow) -> None:
     """Give the address to this person; nobody else's claim to it stands any longer."""
     contact.confirmed_at = tx.now
     await tx.session.flush()
@@ -239,6 +239,10 @@ async def _confirm(tx: Tx, contact: ContactRow) -> None:
             ContactRow.confirmed_at.is_(None),
         )
     )
+    if desk.contact_confirmed is not None:
+        await desk.contact_confirmed(
+            tx, contact.tenant, ContactKind(contact.kind), contact.address_index
+        )
 
 
 def _code_digest(desk: Desk, contact_id: UUID, code: str) -> bytes:

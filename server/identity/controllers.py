@@ -12,7 +12,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 from litestar.types import ControllerRouterHandler
 
-from server.identity.desk import Desk
+from server.identity.desk import ContactHook, Desk
 from server.identity.device_controllers import DEVICE_HANDLERS
 from server.identity.notices import CONFIRM_PATH
 from server.identity.passwords import PasswordKeeper
@@ -31,8 +31,9 @@ def provide_desk(
     uow: NamedDependency[UnitOfWork],
     vault: NamedDependency[Vault],
     settings: NamedDependency[SkipValidation[Installation]],
+    contact_confirmed: NamedDependency[SkipValidation[ContactHook]],
 ) -> Desk:
-    return Desk(uow, vault, settings, PasswordKeeper(vault))
+    return Desk(uow, vault, settings, PasswordKeeper(vault), contact_confirmed=contact_confirmed)
 
 
 @get(

@@ -45,9 +45,19 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
         Role.USER: frozenset({"own_account", "own_devices", "own_money"}),
         Role.MERCHANT: frozenset({"own_account", "own_devices", "own_money"}),
-        Role.SUPPORT: frozenset({"own_account", "own_devices", "read_accounts"}),
+        Role.SUPPORT: frozenset({"own_account", "own_devices", "read_accounts", "operate_payouts"}),
         Role.COMPLIANCE: frozenset(
-            {"own_account", "own_devices", "read_accounts", "oversee_offline", "decide_disputes"}
+            {
+                "own_account",
+                "own_devices",
+                "read_accounts",
+                "oversee_offline",
+                "decide_disputes",
+                "bank_desk",
+                "oversee_cards",
+                "set_limits",
+                "reconcile",
+            }
         ),
         Role.RISK: frozenset(
             {
@@ -55,12 +65,25 @@ PERMISSIONS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
                 "own_devices",
                 "read_accounts",
                 "oversee_offline",
+                "oversee_cards",
                 "offline_policy",
                 "offline_risk",
                 "offline_fund",
+                "set_fx",
             }
         ),
-        Role.ADMIN: frozenset({"own_account", "own_devices", "read_accounts", "manage_roles"}),
+        Role.ADMIN: frozenset(
+            {
+                "own_account",
+                "own_devices",
+                "read_accounts",
+                "manage_roles",
+                "reconcile",
+                "keep_books",
+                "operate_payouts",
+                "operate_events",
+            }
+        ),
     }
 )
 

@@ -28,6 +28,8 @@ class UserRow(Base):
     display_name: Mapped[str] = mapped_column(String(64))
     role: Mapped[str] = mapped_column(String(16))
     password_hash: Mapped[str] = mapped_column(String(160))
+    language: Mapped[str | None] = mapped_column(String(8))
+    """The language that the person chose; None means that of each request."""
     created_at: Mapped[datetime] = mapped_column(UtcTime)
 
 

@@ -17,12 +17,14 @@ CONFIRM_PATH = "/confirm-email"
 
 def seal_address(tx: Tx, desk: Desk, contact_id: UUID, address: str) -> bytes:
     return desk.vault.seal(
-        address.encode(), _context(desk.tenant, contact_id), nonce=tx.ids.token(24)
+        address.encode(), address_context(desk.tenant, contact_id), nonce=tx.ids.token(24)
     )
 
 
 def open_address(desk: Desk, contact: ContactRow) -> str:
-    return desk.vault.open(contact.address_sealed, _context(contact.tenant, contact.id)).decode()
+    return desk.vault.open(
+        contact.address_sealed, address_context(contact.tenant, contact.id)
+    ).decode()
 
 
 async def notify_user(tx: Tx, desk: Desk, user_id: UUID, subject: str, text: str) -> None:
@@ -90,5 +92,6 @@ async def send_username_taken(tx: Tx, desk: Desk, address: str, username: str) -
     await _send(tx, desk, ContactKind.EMAIL, address, subject="Choose another username", text=text)
 
 
-def _context(tenant: int, contact_id: UUID) -> str:
+def address_context(tenant: int, contact_id: UUID) -> str:
+    """Return what a sealed address is bound to."""
     return f"identity_contact/{tenant}/{contact_id}"

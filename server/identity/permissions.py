@@ -16,7 +16,8 @@ def may(permission: str) -> Guard:
     """Return a guard that lets in whose role has the permission; an unknown role has none."""
     assert any(permission in granted for granted in PERMISSIONS.values()), permission
 
-    def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
+    # Async, since Litestar runs any other guard in a thread of its own.
+    async def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
         role = caller_of(connection).role
         granted = PERMISSIONS[Role(role)] if role in set(Role) else _NOTHING
         if permission not in granted:

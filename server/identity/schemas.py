@@ -8,6 +8,7 @@ from msgspec import Meta
 from server.identity.addresses import EMAIL_MAX, PHONE_MAX
 from server.identity.domain import NAME_MAX
 from server.identity.passwords import PASSWORD_MAX
+from server.kit.i18n import Language
 from server.kit.schema import Schema
 
 Phone = Annotated[
@@ -144,9 +145,16 @@ class AccountView(Schema):
     unconfirmed: Annotated[
         list[Literal["phone", "email"]], Meta(description="What still waits for its code or link")
     ]
+    language: Language | None
     session_id: str
     device_id: str | None
     created_at: datetime
+
+
+class LanguageChoice(Schema):
+    """The language of what is made for a person; null means that of each request."""
+
+    language: Annotated[Language | None, Meta(examples=["sw"])]
 
 
 class ChallengeView(Schema):

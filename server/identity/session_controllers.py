@@ -3,7 +3,7 @@
 from typing import Any, Final
 from uuid import UUID
 
-from litestar import Request, delete, get, patch, post
+from litestar import Request, delete, get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, SkipValidation
 
@@ -25,6 +25,7 @@ from server.identity.permissions import may
 from server.identity.refresh import refresh_session
 from server.identity.schemas import (
     AccountView,
+    LanguageChoice,
     NameChange,
     RefreshCreate,
     SessionCreate,
@@ -164,6 +165,23 @@ async def show_account(desk: NamedDependency[Desk], caller: NamedDependency[Call
     return await accounts.own_account(desk, caller)
 
 
+@put(
+    "/me/language",
+    summary="Choose your language",
+    guards=OWN_ACCOUNT,
+    tags=["Account"],
+    status_code=204,
+    responses=refusals(*BODY_REFUSALS, Unauthenticated),
+)
+async def choose_language(
+    desk: NamedDependency[Desk],
+    caller: NamedDependency[Caller],
+    data: JSONBody[LanguageChoice],
+) -> None:
+    """Choose the language of papers and messages that are made for you."""
+    await accounts.choose_language(desk, caller, data.language)
+
+
 SESSION_HANDLERS: Final = (
     create_session,
     create_refresh,
@@ -172,4 +190,5 @@ SESSION_HANDLERS: Final = (
     end_session,
     end_all_sessions,
     show_account,
+    choose_language,
 )

@@ -1,5 +1,6 @@
 """A person's sessions: list, rename, end."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -33,6 +34,18 @@ async def list_sessions(desk: Desk, caller: Caller) -> list[SessionView]:
         return [session_view(row, caller) for row in rows]
 
     return await desk.uow.read(query)
+
+
+async def signed_in_at(tx: Tx, caller: Caller) -> datetime | None:
+    """Return when the caller last showed a password in this session; None once it has ended."""
+    return await tx.session.scalar(
+        select(SessionRow.auth_at).where(
+            SessionRow.tenant == caller.tenant,
+            SessionRow.id == caller.session_id,
+            SessionRow.user_id == caller.user_id,
+            SessionRow.ended_at.is_(None),
+        )
+    )
 
 
 def session_view(row: SessionRow, caller: Caller) -> SessionView:

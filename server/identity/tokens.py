@@ -118,9 +118,20 @@ def verify_access_token(token: str, public_raw: bytes, *, now: datetime) -> Acce
         TokenInvalid: any of them is wrong.
         TokenExpired: only its time is over.
     """
+    claims = read_access_token(token, public_raw)
+    check_times(claims, now)
+    return claims
+
+
+def read_access_token(token: str, public_raw: bytes) -> AccessClaims:
+    """Return what a token says, once everything of it is checked that no time changes.
+
+    Raises:
+        TokenInvalid: its signature, type, issuer or audience is wrong.
+    """
     key_id_of(token)
     try:
-        claims = msgspec.convert(
+        return msgspec.convert(
             jwt.decode(
                 token,
                 Ed25519PublicKey.from_public_bytes(public_raw),
@@ -133,6 +144,10 @@ def verify_access_token(token: str, public_raw: bytes, *, now: datetime) -> Acce
         )
     except (jwt.PyJWTError, msgspec.ValidationError, ValueError) as error:
         raise _not_ours() from error
+
+
+def check_times(claims: AccessClaims, now: datetime) -> None:
+    """Raise TokenInvalid when a token is from the future, TokenExpired when it is over."""
     now_s = now.timestamp()
     if claims.iat > now_s + 1:
         raise _not_ours()
@@ -140,7 +155,6 @@ def verify_access_token(token: str, public_raw: bytes, *, now: datetime) -> Acce
         raise TokenExpired(
             "The access token has expired.", fix="Get a new one with POST /v1/sessions/refresh."
         )
-    return claims
 
 
 def refresh_successor(vault: Vault, token: bytes) -> bytes:

@@ -70,7 +70,7 @@ def signed_in(authenticator: Authenticator) -> Guard:
     return guard
 
 
-def device_bound(connection: Connection, _handler: BaseRouteHandler) -> None:
+async def device_bound(connection: Connection, _handler: BaseRouteHandler) -> None:
     """Guard: the session must be bound to an enrolled device."""
     if caller_of(connection).device_id is None:
         raise Forbidden(
@@ -83,7 +83,7 @@ def device_bound(connection: Connection, _handler: BaseRouteHandler) -> None:
 def requires_role(*roles: str) -> Guard:
     """Return a guard that lets only these roles in."""
 
-    def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
+    async def guard(connection: Connection, _handler: BaseRouteHandler) -> None:
         if caller_of(connection).role not in roles:
             raise Forbidden("Your role does not allow this.", needs=sorted(roles))
 

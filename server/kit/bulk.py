@@ -7,7 +7,7 @@ caller, never input.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -21,17 +21,29 @@ _MARKS_MAX = 4_096
 
 
 async def rows_among(
-    tx: Tx, table: str, columns: str, *, tenant: int, column: str, values: Iterable[bytes]
+    tx: Tx,
+    table: str,
+    columns: str,
+    *,
+    tenant: int,
+    column: str,
+    values: Iterable[Any],
+    value_type: str = "bytea",
+    where: str = "",
 ) -> list[Sequence[Any]]:
-    """Return some columns of the tenant's rows in which a column has one of the values."""
+    """Return some columns of the tenant's rows in which a column has one of the values.
+
+    ``value_type`` is PostgreSQL's name for the column's type, ``where`` a further condition.
+    """
     wanted = list(dict.fromkeys(values))
     if not wanted:
         return []
+    further = f" AND {where}" if where else ""
     if tx.dialect == "postgresql":
         # A join: with an array of unknown length the planner could prefer to read a whole table.
         statement = (
-            f"SELECT {columns} FROM unnest($2::bytea[]) AS wanted (wanted_value) "  # noqa: S608
-            f"JOIN {table} ON {column} = wanted_value WHERE tenant = $1"
+            f"SELECT {columns} FROM unnest($2::{value_type}[]) AS wanted "  # noqa: S608 - constants
+            f"(wanted_value) JOIN {table} ON {column} = wanted_value WHERE tenant = $1{further}"
         )
         return list(await tx.connection.exec_driver_sql(statement, (tenant, wanted)))
     driver = await _driver(tx)
@@ -40,10 +52,51 @@ async def rows_among(
         slots = 1 << (len(part) - 1).bit_length()
         statement = (
             f"SELECT {columns} FROM {table} WHERE tenant = ? "  # noqa: S608 - constants and marks
-            f"AND {column} IN ({', '.join('?' * slots)})"
+            f"AND {column} IN ({', '.join('?' * slots)}){further}"
         )
         padding = [None] * (slots - len(part))
         found += await driver.execute_fetchall(statement, (tenant, *part, *padding))
+    return found
+
+
+async def rows_of_pairs(
+    tx: Tx,
+    table: str,
+    columns: str,
+    *,
+    tenant: int,
+    pair: Mapping[str, str],
+    values: Iterable[tuple[Any, Any]],
+    where: str,
+) -> list[Sequence[Any]]:
+    """Return some columns of the tenant's rows in which two columns have one of the pairs.
+
+    ``pair`` names the two, with PostgreSQL's names of their types; ``where`` is one condition more.
+    """
+    wanted = list(dict.fromkeys(values))
+    if not wanted:
+        return []
+    (first, first_type), (second, second_type) = pair.items()
+    join = f"JOIN {table} t ON t.{first} = wanted_first AND t.{second} = wanted_second"
+    if tx.dialect == "postgresql":
+        statement = (
+            f"SELECT {columns} FROM unnest($2::{first_type}[], $3::{second_type}[]) "  # noqa: S608
+            f"AS wanted (wanted_first, wanted_second) {join} WHERE t.tenant = $1 AND {where}"
+        )
+        parameters = (tenant, [one for one, _ in wanted], [other for _, other in wanted])
+        return list(await tx.connection.exec_driver_sql(statement, parameters))
+    driver = await _driver(tx)
+    found: list[Sequence[Any]] = []
+    for part in _parts(wanted):
+        slots = 1 << (len(part) - 1).bit_length()
+        marks = ", ".join(["(?, ?)"] * slots)
+        statement = (
+            f"WITH wanted (wanted_first, wanted_second) AS (VALUES {marks}) "  # noqa: S608
+            f"SELECT {columns} FROM wanted CROSS {join} WHERE t.tenant = ? AND {where}"
+        )
+        flat = [value for one in part for value in one]
+        padding = [None] * (2 * (slots - len(part)))
+        found += await driver.execute_fetchall(statement, (*flat, *padding, tenant))
     return found
 
 

@@ -5,22 +5,26 @@ id as a UUID (16 bytes on SQLite), so both compare and sort alike on both.
 """
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Dialect, LargeBinary, MetaData, Text, TypeDecorator, event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.types import TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 BUSY_TIMEOUT_MS = 10_000
+_IDLE_SINCE = "tallystick_idle_since"
+_IDLE_S_MAX = 5.0
 READ_ONLY = "tallystick_read_only"
 """Execution option of connections that will not write."""
 
@@ -121,15 +125,40 @@ def create_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=60,
-        pool_pre_ping=True,
         hide_parameters=True,
         isolation_level="READ COMMITTED",
     )
+    event.listen(engine.sync_engine, "checkin", _begin_idling)
+    event.listen(engine.sync_engine, "checkout", _check_connection)
+    return engine
+
+
+def _begin_idling(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    record.info[_IDLE_SINCE] = time.monotonic()
+
+
+def _check_connection(
+    connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    """Pass only connections that are alive; the pool replaces another.
+
+    A server that ends a connection says so, and the driver hears it. One that went away without a
+    word is noticed by asking, which takes three round trips: as much as a whole small transaction.
+    So only a connection that was idle for a while is asked.
+    """
+    asyncpg = cast("Any", connection)
+    if asyncpg.driver_connection.is_closed():
+        raise DisconnectionError
+    if time.monotonic() - record.info.get(_IDLE_SINCE, 0) > _IDLE_S_MAX:
+        try:
+            asyncpg.ping()
+        except Exception as error:
+            raise DisconnectionError from error
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -100,10 +100,7 @@ async def once(
 
     row = (await tx.session.scalars(select(IdempotencyRow).where(*where))).one()
     if row.fingerprint != digest:
-        raise IdempotencyConflict(
-            "This Idempotency-Key was used before for a different request.",
-            fix="Use a fresh key for a new intention; repeat a request without any change.",
-        )
+        raise key_conflict()
     if not claimed:
         assert row.answer is not None
         return msgspec.json.decode(row.answer, type=answer_type)
@@ -111,3 +108,10 @@ async def once(
     row.answer = msgspec.json.encode(answer)
     await tx.session.flush()
     return answer
+
+
+def key_conflict() -> IdempotencyConflict:
+    return IdempotencyConflict(
+        "This Idempotency-Key was used before for a different request.",
+        fix="Use a fresh key for a new intention; repeat a request without any change.",
+    )

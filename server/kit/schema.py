@@ -1,6 +1,7 @@
 """Shapes on the wire: strict, closed, with limits."""
 
 import binascii
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
@@ -35,6 +36,19 @@ class Page(msgspec.Struct, Generic[T], kw_only=True):
 
     items: list[T]
     next_cursor: str | None = None
+
+
+def in_utc(moment: datetime, *, field: str) -> datetime:
+    """Return an instant that somebody wrote, in UTC.
+
+    Raises:
+        InvalidRequest: it says no offset from UTC.
+    """
+    if moment.tzinfo is None:
+        raise InvalidRequest(
+            f"{field} says no offset from UTC.", fix="Write 2026-03-02T09:00:00Z.", field=field
+        )
+    return moment.astimezone(UTC)
 
 
 def to_base64url(data: bytes) -> str:

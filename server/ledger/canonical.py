@@ -1,8 +1,12 @@
 """One spelling in bytes for a row of fields, so that two hashes agree only when the rows do."""
 
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 Field = int | str | bytes | UUID | None
+_TEXTS_CACHED = 4096
 
 
 def canonical(*fields: Field) -> bytes:
@@ -13,17 +17,38 @@ def canonical(*fields: Field) -> bytes:
     Raises:
         OverflowError: an integer does not fit into 64 bits.
     """
-    return b"".join(map(_field, fields))
+    return b"".join([_SPELLINGS[type(field)](field) for field in fields])
 
 
-def _field(value: Field) -> bytes:
-    if value is None:
-        return b"\x00"
-    if isinstance(value, int):
-        return b"\x01" + value.to_bytes(8, "big", signed=True)
-    if isinstance(value, str):
-        data = value.encode()
-        return b"\x02" + len(data).to_bytes(4, "big") + data
-    if isinstance(value, UUID):
-        return b"\x04" + value.bytes
-    return b"\x03" + len(value).to_bytes(4, "big") + value
+class _Spellings(dict[type, Callable[[Any], bytes]]):
+    """How a field of each type is spelled; a type below one of these is spelled like it."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], bytes]:
+        spelling = next(self[base] for base in (int, str, UUID, bytes) if issubclass(kind, base))
+        self[kind] = spelling
+        return spelling
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return b"\x02" + len(data).to_bytes(4, "big") + data
+
+
+_short_text = lru_cache(_TEXTS_CACHED)(_text)
+_SHORT = 64
+
+
+def _str(value: str) -> bytes:
+    # Kinds, operations and currencies come again and again; memos are long and do not.
+    return _short_text(value) if len(value) <= _SHORT else _text(value)
+
+
+_SPELLINGS = _Spellings(
+    {
+        type(None): lambda _: b"\x00",
+        int: lambda value: b"\x01" + value.to_bytes(8, "big", signed=True),
+        str: _str,
+        UUID: lambda value: b"\x04" + value.bytes,
+        bytes: lambda value: b"\x03" + len(value).to_bytes(4, "big") + value,
+    }
+)

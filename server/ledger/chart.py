@@ -32,11 +32,15 @@ class AccountClass(StrEnum):
 
 
 class AccountKind(StrEnum):
-    """What an account is for. ``USER_…`` has an owner, ``HOUSE_…`` exists once per asset."""
+    """What an account is for. ``USER_…`` and ``BANK_…`` have an owner, the house has one each."""
 
     USER_AVAILABLE = "user_available"
     USER_RECEIVABLE = "user_receivable"
     USER_COLLATERAL = "user_collateral"
+    USER_EMERGENCY = "user_emergency"
+    USER_DEBT = "user_debt"
+    USER_CARD_DEBT = "user_card_debt"
+    BANK_MONEY = "bank_money"
     HOUSE_CARD_GATEWAY = "house_card_gateway"
     HOUSE_OFFLINE_FLOAT = "house_offline_float"
     HOUSE_OFFLINE_CLEARING = "house_offline_clearing"
@@ -45,6 +49,14 @@ class AccountKind(StrEnum):
     HOUSE_WRITTEN_OFF = "house_written_off"
     HOUSE_OFFLINE_LOSS = "house_offline_loss"
     HOUSE_CAPITAL = "house_capital"
+    HOUSE_PENDING_TRANSFERS = "house_pending_transfers"
+    HOUSE_FEES = "house_fees"
+    HOUSE_FX_POSITION = "house_fx_position"
+    HOUSE_FX_INCOME = "house_fx_income"
+    HOUSE_OUTSIDE_FEES = "house_outside_fees"
+    HOUSE_DISPUTED = "house_disputed"
+    HOUSE_CARD_LOSS = "house_card_loss"
+    HOUSE_SUSPENSE = "house_suspense"
 
     @property
     def rule(self) -> "KindRule":
@@ -107,6 +119,40 @@ CHART = MappingProxyType(
         AccountKind.HOUSE_CAPITAL: KindRule(
             AccountClass.EQUITY, None, "the owners' own money, which endows the fund"
         ),
+        AccountKind.USER_EMERGENCY: KindRule(
+            AccountClass.LIABILITY, 0, "what a user locked away from ordinary payments"
+        ),
+        AccountKind.USER_CARD_DEBT: KindRule(
+            AccountClass.ASSET, None, "what a user owes after card money was taken back"
+        ),
+        AccountKind.USER_DEBT: KindRule(
+            AccountClass.ASSET, None, "what a user owes us for a deposit that was taken back"
+        ),
+        AccountKind.BANK_MONEY: KindRule(
+            AccountClass.ASSET, None, "money that a partner bank, its owner, holds for us"
+        ),
+        AccountKind.HOUSE_PENDING_TRANSFERS: KindRule(
+            AccountClass.LIABILITY, 0, "transfers that wait for somebody to register"
+        ),
+        AccountKind.HOUSE_FEES: KindRule(AccountClass.INCOME, None, "fees that users paid"),
+        AccountKind.HOUSE_FX_POSITION: KindRule(
+            AccountClass.EQUITY, None, "what exchanges left us with in each currency"
+        ),
+        AccountKind.HOUSE_FX_INCOME: KindRule(
+            AccountClass.INCOME, None, "spread and charges of exchanges"
+        ),
+        AccountKind.HOUSE_OUTSIDE_FEES: KindRule(
+            AccountClass.EXPENSE, None, "what card companies and banks charge us"
+        ),
+        AccountKind.HOUSE_DISPUTED: KindRule(
+            AccountClass.ASSET, None, "card money withheld until a dispute is decided"
+        ),
+        AccountKind.HOUSE_CARD_LOSS: KindRule(
+            AccountClass.EXPENSE, None, "lost disputes that no user's money covers"
+        ),
+        AccountKind.HOUSE_SUSPENSE: KindRule(
+            AccountClass.LIABILITY, None, "money that came in and has no known owner yet"
+        ),
     }
 )
 
@@ -129,8 +175,8 @@ class AccountRef:
     id: UUID = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.kind.startswith("user_") != (self.owner is not None):
-            raise ValueError(f"{self.kind} with owner {self.owner}: users own, the house does not")
+        if self.kind.startswith("house_") != (self.owner is None):
+            raise ValueError(f"{self.kind} with owner {self.owner}: the house alone has none")
         object.__setattr__(self, "id", _account_id(self.tenant, self.kind, self.asset, self.owner))
 
 

@@ -38,8 +38,12 @@ _HOLD_SUMS = """
 
 _CLEARING = ", ".join(f"'{kind}'" for kind, rule in CHART.items() if rule.clears)
 _FLOORS = " OR ".join(
-    f"(kind = '{kind}' AND "
-    + ("floor IS NOT NULL)" if rule.floor is None else f"(floor IS NULL OR floor <> {rule.floor}))")
+    f"(a.kind = '{kind}' AND "
+    + (
+        "a.floor IS NOT NULL)"
+        if rule.floor is None
+        else f"(a.floor IS NULL OR a.floor <> {rule.floor}))"
+    )
     for kind, rule in CHART.items()
 )
 
@@ -105,10 +109,18 @@ CHECKS = (
     ),
     Check(
         "floor",
-        "no account with a floor is below it, and every floor is that of the kind",
+        "accounts are within their limits; a floor is its kind's, or the one that was set",
         f"""
-        SELECT tenant, id FROM account
-        WHERE (floor IS NOT NULL AND posted - held < floor) OR held < 0 OR {_FLOORS}
+        SELECT a.tenant, a.id FROM account a LEFT JOIN account_limit l
+          ON l.tenant = a.tenant AND l.account = a.id AND l.number = (SELECT max(n.number)
+            FROM account_limit n WHERE n.tenant = a.tenant AND n.account = a.id)
+        WHERE (a.floor IS NOT NULL AND a.posted - a.held < a.floor) OR a.held < 0
+          OR a.posted > a.ceiling
+          OR (l.account IS NULL AND (a.ceiling IS NOT NULL OR {_FLOORS}))
+          OR (l.account IS NOT NULL AND coalesce(a.ceiling <> l.ceiling,
+            (a.ceiling IS NULL) <> (l.ceiling IS NULL)))
+          OR (l.account IS NOT NULL AND ((a.floor IS NULL) <> (l.floor IS NULL)
+            OR a.floor <> l.floor))
         """,  # noqa: S608 - no outside text
     ),
     Check(

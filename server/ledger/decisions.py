@@ -38,6 +38,8 @@ class State:
     accounts: Mapping[UUID, Account]
     holds: Mapping[UUID, Hold]
     now: int
+    open_from: int = 0
+    """Nothing takes effect before this: the days before are closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class _Books:
         self.holds = dict(state.holds)
         self.entries: list[Entry] = []
         self._now = state.now
+        self._open_from = state.open_from
 
     def expire(self, hold: Hold) -> None:
         account = self.accounts.get(hold.debit)
@@ -256,7 +259,9 @@ class _Books:
         versions: tuple[int | None, int | None] = (None, None),
         reason: Refusal | None = None,
     ) -> None:
-        effective_at = at if request.effective_at is None else to_microseconds(request.effective_at)
+        effective_at = at
+        if request.effective_at is not None:
+            effective_at = max(to_microseconds(request.effective_at), self._open_from)
         expires_at = None if request.expires_at is None else to_microseconds(request.expires_at)
         self.entries.append(
             Entry(
@@ -275,6 +280,6 @@ class _Books:
                 effective_at,
                 at,
                 request.fingerprint,
-                request.memo_text,
+                None if request.memo is None else request.memo_text,
             )
         )

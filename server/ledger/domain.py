@@ -107,23 +107,26 @@ class EntryRequest:
             raise ValueError(f"entry {self.id}: the memo is longer than {MEMO_BYTES_MAX} bytes")
         return text
 
-    @cached_property
+    @property
     def fingerprint(self) -> bytes:
         """32 bytes that two requests share only when they ask for the same movement."""
-        return hashlib.sha256(
-            canonical(
-                self.kind,
-                self.operation,
-                self.debit.id,
-                self.credit.id,
-                self.amount,
-                self.hold,
-                _time(self.expires_at),
-                self.chain,
-                _time(self.effective_at),
-                self.memo_text,
-            )
-        ).digest()
+        known: bytes | None = self.__dict__.get("_fingerprint")
+        if known is None:
+            known = self.__dict__["_fingerprint"] = hashlib.sha256(
+                canonical(
+                    self.kind,
+                    self.operation,
+                    self.debit.id,
+                    self.credit.id,
+                    self.amount,
+                    self.hold,
+                    _time(self.expires_at),
+                    self.chain,
+                    _time(self.effective_at),
+                    None if self.memo is None else self.memo_text,
+                )
+            ).digest()
+        return known
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ are read after the accounts are locked. Every answer is stored, also a refusal: 
 turns a no into a yes.
 """
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -14,12 +16,16 @@ from sqlalchemy.exc import IntegrityError
 from server.kit.db import to_microseconds
 from server.kit.errors import IdempotencyConflict
 from server.kit.unit_of_work import Tx
+from server.ledger.batches import Batch, conflict
+from server.ledger.book_errors import BalanceAboveCeiling, ExternalIdUsed
 from server.ledger.chart import AccountRef
+from server.ledger.cutoff import first_open
 from server.ledger.decisions import Decisions, State, apply
 from server.ledger.domain import Account, EntryRequest, Operation, Outcome
 from server.ledger.store import Known, Store
 from server.ledger.stores import store_of
 
+_BY_NUMBER = attrgetter("int")
 BATCH_MAX = 8000
 """Requests in one call: SQLite takes 32766 parameters, and each request names two accounts."""
 
@@ -29,36 +35,64 @@ async def post_many(tx: Tx, requests: Sequence[EntryRequest]) -> list[Outcome]:
 
     Refusals are outcomes, not errors (see `Outcome.raise_for_refusal`), and are final. An id that
     was used before gives its first outcome again. Accounts are opened when they are first named.
-    They stay locked until the caller's transaction ends.
+    They stay locked until the caller's transaction ends. What should take effect on a closed day
+    takes effect with the first instant that is open.
 
     Raises:
         IdempotencyConflict: an id came with another request than the first time. Nothing of the
             batch is written.
+        BalanceAboveCeiling: an account would go above its ceiling. Nothing of the batch is written,
+            and no outcome is stored.
+        ExternalIdUsed: another entry books the same outside fact on the same mirror account.
         ValueError: the batch is too long, or for several tenants.
     """
-    if not requests:
-        return []
-    if len(requests) > BATCH_MAX:
-        raise ValueError(f"{len(requests)} requests in one batch; the most is {BATCH_MAX}")
-    tenant = requests[0].debit.tenant
-    if any(request.debit.tenant != tenant for request in requests):
+    (answer,) = await post_groups(tx, [requests])
+    if isinstance(answer, IdempotencyConflict):
+        raise answer
+    return answer
+
+
+async def post_groups(
+    tx: Tx, groups: Sequence[Sequence[EntryRequest]]
+) -> list[list[Outcome] | IdempotencyConflict]:
+    """Do what `post_many` does for several callers at once, in their order.
+
+    A group with a conflict gets it as its answer, and nothing of it is written; the others do not
+    notice. Of a request in several groups, the first one's outcome is new and the others replayed.
+
+    Raises:
+        IdempotencyConflict: an id was used for a movement between other accounts at this moment.
+        ExternalIdUsed, ValueError: as `post_many`, for all groups.
+    """
+    count = sum(map(len, groups))
+    if not count:
+        return [[] for _ in groups]
+    if count > BATCH_MAX:
+        raise ValueError(f"{count} requests in one batch; the most is {BATCH_MAX}")
+    tenant = next(request.debit.tenant for group in groups for request in group)
+    if any(request.debit.tenant != tenant for group in groups for request in group):
         raise ValueError("a batch is for one tenant")
-    wanted = _distinct(requests)
-    store = store_of(tx, tenant)
-    accounts, known = await _lock(store, wanted, to_microseconds(tx.now))
-    fresh = _fresh(wanted, known)
+    batch = Batch(groups)
+    if not batch.wanted:
+        return batch.answers({})
+    for request in batch.wanted.values():
+        # Computed once and kept; now, and not while others wait for the accounts.
+        request.fingerprint  # noqa: B018
+    store, now = store_of(tx, tenant), to_microseconds(tx.now)
+    accounts, known = await _lock(store, batch.wanted, now)
+    fresh = batch.fresh(known) if known else list(batch.wanted.values())
     outcomes = {
         id_: Outcome(id_, found.reason is None, found.reason, replayed=True)
         for id_, found in known.items()
     }
     if fresh:
-        decided = await _decide(store, fresh, accounts, to_microseconds(tx.now))
+        dated = any(request.effective_at is not None for request in fresh)
+        open_from = await first_open(tx, tenant) if dated else 0
+        decided = await _decide(store, fresh, accounts, now, open_from)
         await _write(store, decided)
-        outcomes |= {
-            entry.id: Outcome(entry.id, entry.reason is None, entry.reason)
-            for entry in decided.entries
-        }
-    return _answers(requests, outcomes)
+        for entry in decided.entries:
+            outcomes[entry.id] = Outcome(entry.id, entry.reason is None, entry.reason)
+    return batch.answers(outcomes)
 
 
 async def expire_due(tx: Tx, tenant: int, accounts: Sequence[UUID]) -> int:
@@ -70,15 +104,6 @@ async def expire_due(tx: Tx, tenant: int, accounts: Sequence[UUID]) -> int:
     return len(decided.entries)
 
 
-def _distinct(requests: Sequence[EntryRequest]) -> dict[UUID, EntryRequest]:
-    distinct: dict[UUID, EntryRequest] = {}
-    for request in requests:
-        first = distinct.setdefault(request.id, request)
-        if first is not request and first.fingerprint != request.fingerprint:
-            raise _conflict(request.id)
-    return distinct
-
-
 async def _lock(
     store: Store, requests: Mapping[UUID, EntryRequest], now: int
 ) -> tuple[dict[UUID, Account], dict[UUID, Known]]:
@@ -86,7 +111,7 @@ async def _lock(
     for request in requests.values():
         refs[request.debit.id] = request.debit
         refs[request.credit.id] = request.credit
-    ids, entries = sorted(refs), list(requests)
+    ids, entries = sorted(refs, key=_BY_NUMBER), list(requests)
     accounts, known = await store.lock(ids, entries)
     if missing := [refs[key] for key in ids if key not in accounts]:
         await store.open(missing, now)
@@ -95,20 +120,12 @@ async def _lock(
     return accounts, known
 
 
-def _fresh(wanted: dict[UUID, EntryRequest], known: dict[UUID, Known]) -> list[EntryRequest]:
-    for id_, found in known.items():
-        if wanted[id_].fingerprint != found.fingerprint:
-            raise _conflict(id_)
-    fresh = [request for id_, request in wanted.items() if id_ not in known]
-    old_chains = {chain for id_ in known if (chain := wanted[id_].chain) is not None}
-    for request in fresh:
-        if request.chain in old_chains:
-            raise _conflict(request.id)
-    return fresh
-
-
 async def _decide(
-    store: Store, fresh: Sequence[EntryRequest], accounts: dict[UUID, Account], now: int
+    store: Store,
+    fresh: Sequence[EntryRequest],
+    accounts: dict[UUID, Account],
+    now: int,
+    open_from: int = 0,
 ) -> Decisions:
     named = [request.hold for request in fresh if request.hold is not None]
     holding = [account.id for account in accounts.values() if account.held]
@@ -116,7 +133,7 @@ async def _decide(
     if named or holding:
         due_at = max(now, *(account.at for account in accounts.values()))
         holds = await store.holds(named, holding, due_at)
-    return apply(fresh, State(accounts, holds, now))
+    return apply(fresh, State(accounts, holds, now, open_from))
 
 
 async def _write(store: Store, decided: Decisions) -> None:
@@ -124,29 +141,18 @@ async def _write(store: Store, decided: Decisions) -> None:
         return
     try:
         await store.write(decided.entries)
-    except IntegrityError as error:
+    except (IntegrityError, sqlite3.IntegrityError) as error:
+        # On SQLite the driver is asked directly, so its own error comes.
+        cause = getattr(error, "orig", error)
         # The same request would have waited for the same locks and been found: this is another.
-        if getattr(error.orig, "sqlstate", None) == "23505" and "entry_pkey" in str(error.orig):
+        if getattr(cause, "sqlstate", None) == "23505" and "entry_pkey" in str(cause):
             ids = [entry.id for entry in decided.entries if entry.operation is not Operation.EXPIRE]
-            raise _conflict(ids[0]) from error
+            raise conflict(ids[0]) from error
+        if "never_above_ceiling" in str(cause):
+            raise BalanceAboveCeiling("An account has a ceiling below this balance.") from error
+        if "external_reference" in str(cause):
+            raise ExternalIdUsed(
+                "Another entry books this outside fact already.",
+                fix="Look the fact up by its external id.",
+            ) from error
         raise
-
-
-def _answers(requests: Sequence[EntryRequest], outcomes: dict[UUID, Outcome]) -> list[Outcome]:
-    answers = []
-    for request in requests:
-        outcome = outcomes[request.id]
-        answers.append(outcome)
-        if not outcome.replayed:
-            outcomes[request.id] = Outcome(
-                outcome.id, outcome.applied, outcome.reason, replayed=True
-            )
-    return answers
-
-
-def _conflict(id_: UUID) -> IdempotencyConflict:
-    return IdempotencyConflict(
-        "The id of a ledger entry was used before for another movement.",
-        fix="Use a fresh id for a new movement; repeat a request without any change.",
-        entry=str(id_),
-    )

@@ -35,6 +35,7 @@ class AccountRow(Base):
     at: Mapped[datetime] = mapped_column(UtcTime)
     opened_at: Mapped[datetime] = mapped_column(UtcTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    ceiling: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class EntryRow(Base):
@@ -66,6 +67,16 @@ class EntryRow(Base):
 
 class PostingRow(Base):
     __tablename__ = "posting"
+    __table_args__ = (
+        # Postings that took effect at another time than they were recorded: few.
+        Index(
+            "ix_posting_dated",
+            "tenant",
+            "account",
+            "effective_at",
+            postgresql_where=text("effective_at <> at"),
+        ),
+    )
 
     tenant: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     account: Mapped[UUID] = mapped_column(Id, primary_key=True)
@@ -83,6 +94,7 @@ class HoldRow(Base):
     __table_args__ = (
         Index("ix_hold_open", "tenant", "debit", postgresql_where=text("state = 'open'")),
         Index("ix_hold_expiry", "tenant", "expires_at", postgresql_where=text("state = 'open'")),
+        Index("ix_hold_debit", "tenant", "debit", "at"),
     )
 
     tenant: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -114,6 +126,8 @@ class LeafRow(Base):
     position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     entry: Mapped[UUID] = mapped_column(Id)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
+    blind: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """32 random bytes, so that nobody guesses the hidden parts of a leaf; None in old leaves."""
 
 
 class SealRow(Base):

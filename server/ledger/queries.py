@@ -73,7 +73,12 @@ async def accounts_of(tx: Tx, tenant: int, owner: UUID) -> list[Balance]:
 
 
 async def balance_at(tx: Tx, ref: AccountRef, when: datetime) -> int:
-    """Return what was posted up to and including an instant; zero before the first entry.
+    """Return what was posted up to and including an instant; zero before the first entry."""
+    return (await point_at(tx, ref, when))[1]
+
+
+async def point_at(tx: Tx, ref: AccountRef, when: datetime) -> tuple[int, int]:
+    """Return version and balance that an account had at an instant; zeroes before the first entry.
 
     Versions and times rise together, so the instant is found by halving the versions.
     """
@@ -88,16 +93,18 @@ async def balance_at(tx: Tx, ref: AccountRef, when: datetime) -> int:
             AND p.version = (s.low + s.high + 1) / 2
           WHERE s.low < s.high
         )
-        SELECT p.balance FROM search s JOIN posting p
+        SELECT p.version, p.balance FROM search s JOIN posting p
           ON p.tenant = :tenant AND p.account = :account AND p.version = s.low
         WHERE s.low = s.high
         """
     )
     account = ref.id if tx.dialect == "postgresql" else ref.id.bytes
-    found = await tx.connection.scalar(
-        query, {"tenant": ref.tenant, "account": account, "instant": to_microseconds(when)}
-    )
-    return 0 if found is None else int(found)
+    found = (
+        await tx.connection.execute(
+            query, {"tenant": ref.tenant, "account": account, "instant": to_microseconds(when)}
+        )
+    ).first()
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
 async def statement(

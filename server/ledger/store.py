@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from server.ledger.chart import AccountRef
-from server.ledger.domain import Account, Entry, Hold
+from server.ledger.domain import Account, Entry, Hold, Operation
 from server.ledger.errors import Refusal
 
 DUE_MAX = 1000
@@ -60,16 +60,15 @@ ACCOUNT_COLUMNS = "id, asset, floor, posted, held, version, at, closed_at"
 HOLD_COLUMNS = "id, debit, credit, amount, taken, state, expires_at"
 
 
+_OPERATIONS = {operation: operation.value for operation in Operation}
+_REASONS = {None: None} | {reason: reason.value for reason in Refusal}
+
+
 def entry_columns(entry: Entry) -> tuple[Any, ...]:
     """Return the columns after the tenant."""
-    return (
-        entry.id,
-        entry.operation.value,
-        entry.kind,
-        "applied" if entry.reason is None else "refused",
-        None if entry.reason is None else entry.reason.value,
-        *entry[4:],
-    )
+    id_, operation, kind, reason, *rest = entry
+    outcome = "applied" if reason is None else "refused"
+    return (id_, _OPERATIONS[operation], kind, outcome, _REASONS[reason], *rest)
 
 
 def account_of(key: UUID, row: Sequence[Any]) -> Account:

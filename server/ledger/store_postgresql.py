@@ -10,7 +10,6 @@ from server.ledger.chart import AccountRef
 from server.ledger.domain import Account, Entry, Hold, HoldState
 from server.ledger.store import (
     DUE_MAX,
-    ENTRY_COLUMNS,
     HOLD_COLUMNS,
     Known,
     account_of,
@@ -20,7 +19,7 @@ from server.ledger.store import (
 
 
 class PostgresStore:
-    """Arrays in, one statement each. Keyed reads are functions that never scan (see the schema)."""
+    """One statement for each step. Keyed reads are functions that never scan (see the schema)."""
 
     _LOCK = "SELECT * FROM ledger_lock($1, $2, $3)"
     _HOLDS = f"SELECT {HOLD_COLUMNS} FROM ledger_holds($1, $2, $3, $4, $5)"  # noqa: S608
@@ -32,12 +31,8 @@ class PostgresStore:
           AS fresh (id, kind, asset, owner, floor)
         ORDER BY id ON CONFLICT (tenant, id) DO NOTHING
     """
-    _WRITE = f"""
-        INSERT INTO entry ({ENTRY_COLUMNS}) SELECT $1, * FROM unnest(
-          $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::uuid[],
-          $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::uuid[], $14::uuid[],
-          $15::bigint[], $16::bigint[], $17::bigint[], $18::bytea[], $19::text[])
-    """  # noqa: S608 - constants
+    # An array of rows: the driver looks at each value of an array of plain values again.
+    _WRITE = "INSERT INTO entry SELECT * FROM unnest($1::entry[])"
 
     def __init__(self, connection: AsyncConnection, tenant: int) -> None:
         self._connection = connection
@@ -77,10 +72,9 @@ class PostgresStore:
         }
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        columns = zip(*(entry_columns(entry) for entry in entries), strict=True)
-        await self._connection.exec_driver_sql(
-            self._WRITE, (self._tenant, *(list(column) for column in columns))
-        )
+        tenant = self._tenant
+        rows = [(tenant, *entry_columns(entry)) for entry in entries]
+        await self._connection.exec_driver_sql(self._WRITE, (rows,))
 
     async def _rows(self, statement: str, parameters: tuple[object, ...]) -> list[Any]:
         return list(await self._connection.exec_driver_sql(statement, parameters))

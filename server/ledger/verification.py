@@ -15,8 +15,13 @@ from offline_protocol.errors import ProtocolError
 from offline_protocol.keys import PublicKey
 from server.kit.money import ASSETS
 from server.kit.unit_of_work import Tx
-from server.ledger.chain import FIRST_PREVIOUS, Seal, leaf_hashes
+from server.ledger.book_models import ClosedDayRow
+from server.ledger.chain import FIRST_PREVIOUS, Seal
 from server.ledger.checks import CHECKS
+from server.ledger.day_checks import CHECKS as DAY_CHECKS
+from server.ledger.day_checks import check_closed_days
+from server.ledger.days import date_of
+from server.ledger.leaves import leaf_hashes
 from server.ledger.merkle import root_of
 from server.ledger.models import (
     AccountRow,
@@ -51,6 +56,8 @@ class LedgerReport:
     breaks: list[Break] = field(default_factory=list)
     heads: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     """By tenant, the number and hash of the last seal: what to keep elsewhere."""
+    days: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    """By tenant, the number (see `days.date_of`) and hash of the last closed day."""
 
     @property
     def sound(self) -> bool:
@@ -64,6 +71,10 @@ class LedgerReport:
                 str(tenant): {"seal": number, "hash": digest.hex()}
                 for tenant, (number, digest) in self.heads.items()
             },
+            "closed_days": {
+                str(tenant): {"day": str(date_of(day)), "hash": digest.hex()}
+                for tenant, (day, digest) in self.days.items()
+            },
             "breaks": [
                 {"code": b.code, "rule": b.rule, "tenant": b.tenant, "subject": b.subject}
                 for b in self.breaks
@@ -75,6 +86,10 @@ class LedgerReport:
         lines += [
             f"tenant {tenant}: last seal {number}:{digest.hex()}"
             for tenant, (number, digest) in self.heads.items()
+        ]
+        lines += [
+            f"tenant {tenant}: closed up to {date_of(day)}, {digest.hex()}"
+            for tenant, (day, digest) in self.days.items()
         ]
         lines += [
             f"BROKEN {b.code}: {b.rule} (tenant {b.tenant}, {b.subject})" for b in self.breaks
@@ -97,7 +112,7 @@ async def verify_ledger(
         kept_heads: seals kept elsewhere, as in `LedgerReport.heads`; they must still be there.
     """
     report = LedgerReport(await _counts(tx))
-    for check in CHECKS:
+    for check in (*CHECKS, *DAY_CHECKS):
         rows = await tx.connection.execute(text(f"{check.query} LIMIT {BREAKS_MAX}"))
         report.breaks += [Break(check.code, check.rule, row[0], _name(row[1])) for row in rows]
     await _check_assets(tx, report)
@@ -106,6 +121,8 @@ async def verify_ledger(
     for tenant in sorted({*await _tenants(tx), *heads}):
         chain = _ChainCheck(tx, report, tenant, trusted)
         await chain.run(heads.get(tenant))
+        if last := await check_closed_days(tx, tenant, chain.broken, trusted):
+            report.days[tenant] = last
     return report
 
 
@@ -128,7 +145,7 @@ class _ChainCheck:
         found = kept is None
         for row in rows.all():
             if row.number != number + 1 or row.previous != previous:
-                self._broken("seal_link", "each seal follows the one before it", str(row.number))
+                self.broken("seal_link", "each seal follows the one before it", str(row.number))
             await self._block(row, position)
             number, position, previous = row.number, row.last_position, row.hash
             found = found or (row.number, row.hash) == kept
@@ -137,21 +154,21 @@ class _ChainCheck:
         if not found:
             number, digest = kept or (0, b"")
             subject = f"{number}:{digest.hex()}"
-            self._broken("kept_head", "a seal known from elsewhere is still there", subject)
+            self.broken("kept_head", "a seal known from elsewhere is still there", subject)
         beyond = await self._tx.connection.scalar(
             select(func.count()).where(LeafRow.tenant == self._tenant, LeafRow.position > position)
         )
         if beyond:
-            self._broken("leaf_beyond", "every leaf is under a seal", f"{beyond} leaves")
+            self.broken("leaf_beyond", "every leaf is under a seal", f"{beyond} leaves")
 
     async def _block(self, row: Row[tuple[object, ...]], after: int) -> None:
         seal = Seal(self._tenant, row.number, row.last_position, row.root, row.previous, row.at)
         if seal.hash != row.hash:
-            self._broken("seal_hash", "a seal's hash is that of its content", str(row.number))
+            self.broken("seal_hash", "a seal's hash is that of its content", str(row.number))
         self._check_signature(row)
         leaves = (
             await self._tx.connection.execute(
-                select(LeafRow.position, LeafRow.entry, LeafRow.hash)
+                select(LeafRow.position, LeafRow.entry, LeafRow.hash, LeafRow.blind)
                 .where(
                     LeafRow.tenant == self._tenant,
                     LeafRow.position > after,
@@ -161,27 +178,28 @@ class _ChainCheck:
             )
         ).all()
         if [leaf.position for leaf in leaves] != list(range(after + 1, row.last_position + 1)):
-            self._broken("leaf_gap", "leaves have every position", str(row.number))
+            self.broken("leaf_gap", "leaves have every position", str(row.number))
         if root_of([leaf.hash for leaf in leaves]) != row.root:
-            self._broken("seal_root", "a seal's root is that of its leaves", str(row.number))
-        now = await leaf_hashes(self._tx, self._tenant, [leaf.entry for leaf in leaves])
+            self.broken("seal_root", "a seal's root is that of its leaves", str(row.number))
+        blinds = {leaf.entry: leaf.blind for leaf in leaves}
+        now = await leaf_hashes(self._tx, self._tenant, blinds)
         for leaf in leaves:
             if now.get(leaf.entry) != leaf.hash:
-                self._broken("entry_changed", "a sealed entry is what it was", _name(leaf.entry))
+                self.broken("entry_changed", "a sealed entry is what it was", _name(leaf.entry))
 
     def _check_signature(self, row: Row[tuple[object, ...]]) -> None:
         if row.signature is None:
             if self._trusted is not None:
-                self._broken("seal_unsigned", "every seal is signed", str(row.number))
+                self.broken("seal_unsigned", "every seal is signed", str(row.number))
             return
         try:
             PublicKey(row.public_key).verify(row.hash, row.signature)
         except ProtocolError:
-            self._broken("seal_signature", "a seal's signature is good", str(row.number))
+            self.broken("seal_signature", "a seal's signature is good", str(row.number))
         if self._trusted is not None and row.public_key not in self._trusted:
-            self._broken("seal_signer", "seals are signed by a trusted key", str(row.number))
+            self.broken("seal_signer", "seals are signed by a trusted key", str(row.number))
 
-    def _broken(self, code: str, rule: str, subject: str) -> None:
+    def broken(self, code: str, rule: str, subject: str) -> None:
         self._report.breaks.append(Break(code, rule, self._tenant, subject))
 
 
@@ -200,7 +218,7 @@ async def _counts(tx: Tx) -> dict[str, int]:
 
 
 async def _tenants(tx: Tx) -> Sequence[int]:
-    sealed = select(LeafRow.tenant).union(select(SealRow.tenant))
+    sealed = select(LeafRow.tenant).union(select(SealRow.tenant), select(ClosedDayRow.tenant))
     return sorted(await tx.connection.scalars(sealed))
 
 

@@ -22,11 +22,11 @@ from server.kit.money import UnknownCurrency
 from server.kit.schema import PAGE_MAX, Page, to_base64url
 from server.kit.unit_of_work import UnitOfWork
 from server.offline import queries
+from server.offline.balance_controllers import show_balances
 from server.offline.domain import DEFAULT_POLICY, OfflinePolicy
 from server.offline.errors import DebtOutstanding, DeviceNotTrusted, OverOfflineLimit
 from server.offline.issuer_keys import IssuerKeys
 from server.offline.schemas import (
-    BalanceList,
     ConflictView,
     FraudProofView,
     KeySetView,
@@ -42,19 +42,6 @@ from server.offline.vouchers import issue_vouchers
 IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key", max_length=128)]
 Cursor = Annotated[str | None, QueryParameter(max_length=512)]
 Limit = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
-
-
-@get(
-    "/balances",
-    summary="Your money, online and offline",
-    guards=[may("own_money")],
-    responses=refusals(Unauthenticated, Forbidden),
-)
-async def show_balances(
-    uow: NamedDependency[UnitOfWork], caller: NamedDependency[Caller]
-) -> BalanceList:
-    """List your balance in every currency; ``offline`` is what your open vouchers still back."""
-    return await uow.read(lambda tx: queries.balances(tx, caller))
 
 
 @get("/offline/key-set", summary="The issuer's key set", opt={OPEN_ROUTE: True})

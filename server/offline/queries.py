@@ -1,5 +1,8 @@
 """Reads: balances in both parts of the wallet, own vouchers, conflicts and their evidence."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
 from sqlalchemy import exists, func, select
 
 from offline_protocol.fraud import CloneAlarm
@@ -8,7 +11,7 @@ from server.kit.auth import Caller
 from server.kit.errors import InvalidRequest, NotFound
 from server.kit.schema import Page, from_base64url, to_base64url
 from server.kit.unit_of_work import Tx
-from server.ledger import AccountKind, accounts_of
+from server.ledger import AccountKind, Balance, Times, accounts_of, balances_at
 from server.offline.conflicts import read_evidence
 from server.offline.models import CertificateRow, ConflictPartyRow, ConflictRow, VoucherRow
 from server.offline.schemas import (
@@ -26,7 +29,7 @@ _STAFF = "staff"
 
 
 async def balances(tx: Tx, caller: Caller) -> BalanceList:
-    """Return the caller's money in every currency, online and offline."""
+    """Return the caller's money in every currency: online, offline and locked away."""
     query = (
         select(VoucherRow.currency, func.sum(VoucherRow.unpaid))
         .where(
@@ -37,22 +40,44 @@ async def balances(tx: Tx, caller: Caller) -> BalanceList:
         .group_by(VoucherRow.currency)
     )
     offline = {code: int(amount) for code, amount in await tx.session.execute(query)}
-    online = {
-        each.ref.asset: each
-        for each in await accounts_of(tx, caller.tenant, caller.user_id)
-        if each.ref.kind is AccountKind.USER_AVAILABLE
-    }
+    accounts = await accounts_of(tx, caller.tenant, caller.user_id)
+    return _balance_list(accounts, offline, tx.now)
+
+
+async def balances_then(tx: Tx, caller: Caller, when: datetime, by: Times) -> BalanceList:
+    """Return what the caller had in every currency at an instant; what was offline is not known.
+
+    Raises:
+        InvalidRequest: the instant lies ahead.
+    """
+    if when > tx.now:
+        raise InvalidRequest("The instant lies in the future.", field="at")
+    accounts = await balances_at(tx, caller.tenant, caller.user_id, when, by=by)
+    return _balance_list(accounts, None, when)
+
+
+def _balance_list(
+    accounts: Sequence[Balance], offline: Mapping[str, int] | None, as_of: datetime
+) -> BalanceList:
+    by_kind: dict[AccountKind, dict[str, Balance]] = {}
+    for each in accounts:
+        by_kind.setdefault(each.ref.kind, {})[each.ref.asset] = each
+    online = by_kind.get(AccountKind.USER_AVAILABLE, {})
+    emergency = by_kind.get(AccountKind.USER_EMERGENCY, {})
+    known = offline or {}
     return BalanceList(
+        as_of=as_of,
         items=[
             BalanceView(
                 currency=code,
                 posted=online[code].posted if code in online else 0,
                 held=online[code].held if code in online else 0,
                 available=online[code].available if code in online else 0,
-                offline=offline.get(code, 0),
+                emergency=emergency[code].posted if code in emergency else 0,
+                offline=None if offline is None else known.get(code, 0),
             )
-            for code in sorted(online.keys() | offline.keys())
-        ]
+            for code in sorted(online.keys() | emergency.keys() | known.keys())
+        ],
     )
 
 

@@ -167,17 +167,25 @@ class SyncAnswer(Schema):
 
 
 class BalanceView(Schema):
-    """Money in one currency. ``offline`` is what the user's open vouchers still back."""
+    """Money in one currency. ``available`` is what was posted less what is held.
+
+    ``emergency`` is locked away and part of neither. ``offline`` is what the user's open vouchers
+    still back; it is null for an instant in the past.
+    """
 
     currency: str
     posted: int
     held: int
     available: int
-    offline: int
+    emergency: int
+    offline: int | None
 
 
 class BalanceList(Schema):
+    """Balances as they were at ``as_of``."""
+
     items: list[BalanceView]
+    as_of: datetime
 
 
 class ConflictView(Schema):

@@ -1,13 +1,20 @@
 """Money in, and what became of it. Other rooms and the application use what is named here."""
 
 from server.payments.adapters.sandbox_gateway import SandboxGateway
+from server.payments.adapters.stripe_gateway import StripeGateway
+from server.payments.adapters.stripe_payout_rail import StripePayoutRail
+from server.payments.cards import (
+    card_jobs,
+    card_payable_account,
+    resume_top_ups,
+    top_up,
+)
 from server.payments.gateway import (
     CardGateway,
     GatewayPayment,
     GatewayUnavailable,
     PaymentStatus,
 )
-from server.payments.top_ups import resume_top_ups, top_up
 
 __all__ = [
     "CardGateway",
@@ -15,6 +22,10 @@ __all__ = [
     "GatewayUnavailable",
     "PaymentStatus",
     "SandboxGateway",
+    "StripeGateway",
+    "StripePayoutRail",
+    "card_jobs",
+    "card_payable_account",
     "resume_top_ups",
     "top_up",
 ]

@@ -271,11 +271,17 @@ def _example(document: dict[str, Any], schema: dict[str, Any]) -> Any:
         return schema["examples"][0]
     if "default" in schema:
         return schema["default"]
+    if "const" in schema:
+        return schema["const"]
     if "oneOf" in schema:
         return _example(document, schema["oneOf"][0])
     if schema.get("type") == "array":
         return [_example(document, schema["items"])]
-    return {name: _example(document, part) for name, part in schema["properties"].items()}
+    return {
+        name: _example(document, part)
+        for name, part in schema["properties"].items()
+        if name in schema.get("required", []) or "examples" in part
+    }
 
 
 @pytest.mark.parametrize("path", ["/docs/openapi.json", "/docs"])

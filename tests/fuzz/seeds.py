@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from zlib import crc32
 
 from client_sdk.transports.ble import fragments
@@ -20,8 +21,11 @@ from offline_protocol import (
 )
 from offline_protocol.gossip import News, Spend, Tag, write_spends, write_tags
 from server.kit.schema import to_base64url
+from sim.bank import statements
+from sim.bank.store import Store
 from tests.factories.identity import make_proof
 from tests.factories.protocol import Issuer, p256_signer_from, signer_from
+from tests.factories.rates import rate_file
 from tests.fuzz.meeting_targets import meeting
 from tests.fuzz.server_targets import CALL, NOW
 from tests.unit.offline_protocol.test_objects import BODIES
@@ -29,6 +33,8 @@ from tests.unit.offline_protocol.test_objects import BODIES
 
 def seeds() -> Iterator[tuple[str, bytes]]:
     """Pairs of a target and bytes that it takes."""
+    yield "rate-file", rate_file(NOW.date(), USD="1.1583", JPY="177.31", BHD="0.4371")
+    yield from _of_banks()
     issuer = Issuer("fuzz")
     ada, eve = issuer.device("ada"), issuer.device("eve", p256=True)
     payee = issuer.device("payee")
@@ -112,6 +118,21 @@ def _of_meetings(issuer: Issuer) -> Iterator[tuple[str, bytes]]:
         yield "address", text.encode()
 
 
+def _of_banks() -> Iterator[tuple[str, bytes]]:
+    store = Store(Path(":memory:"))
+    store.do("INSERT INTO account VALUES ('EUR', 'DE89370400440532013000')")
+    for amount in (2_500, -199):
+        store.book("EUR", amount, text="RF18539007547034", end_to_end="0" * 32, day=NOW.date())
+    for version in statements.VERSIONS:
+        yield "bank-statement", statements.render(store, "EUR", NOW.date(), version)
+    facts = {"delivery_id": "d1", "transaction_id": "T1", "amount": 1, "currency": "EUR"}
+    for notice in (
+        {"type": "deposit", "booked_on": "2026-01-01", "reference": "RF18 5390 0754 7034"},
+        {"type": "deposit_reversed", "original_transaction_id": "T0", "reason": "fraud"},
+    ):
+        yield "bank-notice", json.dumps(facts | notice).encode()
+
+
 def _of_servers(issuer: Issuer) -> Iterator[tuple[str, bytes]]:
     ada = issuer.device("ada")
     voucher = issuer.voucher(ada)
@@ -123,6 +144,15 @@ def _of_servers(issuer: Issuer) -> Iterator[tuple[str, bytes]]:
     yield "sync-body", json.dumps({"cursor": 0, "records": records}).encode()
     yield "base64url", to_base64url(one.envelope).encode()
     yield "key-set-proposal", issuer.key_set.body.payload
+    for subject in (
+        {"object": "payment_intent", "id": "pi_1"},
+        {"object": "refund", "id": "re_1", "payment_intent": "pi_1"},
+        {"object": "dispute", "id": "dp_1", "payment_intent": {"id": "pi_1"}},
+    ):
+        event = {"object": "event", "id": "evt_1", "type": "refund.created", "created": 1}
+        told = json.dumps(event | {"data": {"object": subject}}).encode()
+        header = b"t=1,v1=" + b"0" * 64
+        yield "card-webhook", bytes([len(header)]) + header + told
     for signer in (signer_from("fuzz"), p256_signer_from("fuzz")):
         proof = make_proof(
             signer, method=CALL.method, url=CALL.url, now=NOW, body=CALL.body, nonce="n" * 22

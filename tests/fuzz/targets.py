@@ -243,4 +243,8 @@ TARGETS: Final[dict[str, Target]] = {
     "base64url": server_targets.base64url,
     "dpop-proof": server_targets.proof,
     "key-set-proposal": server_targets.proposal,
+    "card-webhook": server_targets.card_webhook,
+    "rate-file": server_targets.rates,
+    "bank-statement": server_targets.bank_statement,
+    "bank-notice": server_targets.bank_notice,
 }

@@ -7,7 +7,9 @@ from tests.load import (
     bench_ble,
     bench_cli,
     bench_gossip,
+    bench_http,
     bench_ledger,
+    bench_ledger_growth,
     bench_offline,
     bench_qr,
     bench_transports,
@@ -18,6 +20,8 @@ async def main(only: str | None) -> None:
     await bench_cli.run(only)
     await bench_offline.run(only)
     await bench_ledger.run(only)
+    await bench_http.run(only)
+    await bench_ledger_growth.run(only)
     await bench_qr.run(only)
     await bench_ble.run(only)
     await bench_transports.run(only)

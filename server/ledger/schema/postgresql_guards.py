@@ -5,11 +5,19 @@ balances and keeps the holds, so there is no statement that writes half of a mov
 change of these tables is refused, save those that sealing and closing an account need.
 
 ``pg_trigger_depth() = 0`` in a condition means: this statement came from outside, not from a
-trigger. Functions that read by key run without sequential scans: a plan that was made while the
-tables were empty would otherwise be kept while they grow.
+trigger.
+
+A plan that was made while the tables were empty is kept while they grow. On an empty table every
+plan looks cheap, also one that reads all rows of a tenant through an index. So whatever reads by
+key does it in a LATERAL subquery with OFFSET 0, which is run once for each key, and with settings
+under which nothing but the key's index is left to run it with.
 """
 
-_FUNCTIONS = (
+# ruff: noqa: S608 - statements are put together from the constants of this file alone.
+
+_KEYED = "SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off"
+
+FUNCTIONS = (
     """
     CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -20,44 +28,49 @@ _FUNCTIONS = (
     # Locks in the order of ids: two batches never wait for each other in a ring. Waiting for
     # a lock does not refresh a statement's snapshot: what was committed meanwhile is read by the
     # second statement, which a volatile function runs on a snapshot of its own.
-    """
+    f"""
     CREATE FUNCTION ledger_lock(of_tenant integer, accounts uuid[], entries uuid[])
     RETURNS TABLE (
       id uuid, asset text, floor bigint, posted bigint, held bigint, version bigint, at bigint,
       closed_at bigint, fingerprint bytea, reason text
-    ) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+    ) LANGUAGE plpgsql VOLATILE {_KEYED} AS $$
     BEGIN
-      RETURN QUERY SELECT a.id, a.asset, a.floor, a.posted, a.held, a.version, a.at, a.closed_at,
-          NULL::bytea, NULL::text
-        FROM account a WHERE a.tenant = of_tenant AND a.id = ANY (accounts)
-        ORDER BY a.id FOR UPDATE;
-      RETURN QUERY SELECT e.id, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
-          NULL::bigint, NULL::bigint, e.fingerprint, e.reason
-        FROM entry e WHERE e.tenant = of_tenant AND e.id = ANY (entries);
+      RETURN QUERY SELECT l.*, NULL::bytea, NULL::text FROM unnest(accounts) AS wanted (id),
+        LATERAL (
+          SELECT a.id, a.asset, a.floor, a.posted, a.held, a.version, a.at, a.closed_at
+          FROM account a WHERE a.tenant = of_tenant AND a.id = wanted.id OFFSET 0 FOR UPDATE) l;
+      RETURN QUERY SELECT k.id, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+          NULL::bigint, NULL::bigint, k.fingerprint, k.reason
+        FROM unnest(entries) AS wanted (id), LATERAL (
+          SELECT e.id, e.fingerprint, e.reason
+          FROM entry e WHERE e.tenant = of_tenant AND e.id = wanted.id OFFSET 0) k;
     END $$
     """,
-    """
+    f"""
     CREATE FUNCTION ledger_holds(
       of_tenant integer, ids uuid[], accounts uuid[], due_at bigint, count_max integer
-    ) RETURNS SETOF hold LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$
+    ) RETURNS SETOF hold LANGUAGE plpgsql STABLE {_KEYED} AS $$
     BEGIN
       RETURN QUERY
-        SELECT * FROM hold WHERE tenant = of_tenant AND id = ANY (ids)
+        SELECT h.* FROM unnest(ids) AS wanted (id), LATERAL (
+          SELECT * FROM hold WHERE tenant = of_tenant AND hold.id = wanted.id OFFSET 0) h
         UNION
-        (SELECT * FROM hold WHERE tenant = of_tenant AND debit = ANY (accounts)
-          AND state = 'open' AND expires_at <= due_at ORDER BY expires_at, id LIMIT count_max);
+        (SELECT h.* FROM unnest(accounts) AS wanted (id), LATERAL (
+          SELECT * FROM hold WHERE tenant = of_tenant AND debit = wanted.id AND state = 'open'
+            AND expires_at <= due_at OFFSET 0) h ORDER BY h.expires_at, h.id LIMIT count_max);
     END $$
     """,
-    """
-    CREATE FUNCTION ledger_post() RETURNS trigger
-    LANGUAGE plpgsql SET enable_seqscan = off AS $$
+    f"""
+    CREATE FUNCTION ledger_post() RETURNS trigger LANGUAGE plpgsql {_KEYED} AS $$
     DECLARE
       wanted bigint;
       done bigint;
+      with_holds boolean;
     BEGIN
       INSERT INTO unsealed (tenant, at, entry) SELECT tenant, at, id FROM fresh;
 
-      SELECT 2 * count(*) INTO wanted FROM fresh WHERE debit_version IS NOT NULL;
+      SELECT 2 * count(debit_version), bool_or(operation <> 'post' AND outcome = 'applied')
+        INTO wanted, with_holds FROM fresh;
       IF wanted > 0 THEN
         INSERT INTO posting (tenant, account, version, entry, leg, delta, balance, at, effective_at)
         SELECT tenant, account, version, entry, leg, delta, balance, at, effective_at
@@ -73,9 +86,11 @@ _FUNCTIONS = (
             UNION ALL
             SELECT tenant, credit, credit_version, id, 'credit', amount, asset, at, effective_at
             FROM fresh WHERE credit_version IS NOT NULL
-          ) l
-          JOIN account a ON a.tenant = l.tenant AND a.id = l.account AND a.asset = l.asset
-            AND a.closed_at IS NULL
+          ) l, LATERAL (
+            SELECT floor, posted, version, at FROM account
+            WHERE tenant = l.tenant AND id = l.account AND asset = l.asset AND closed_at IS NULL
+            OFFSET 0
+          ) a
           WINDOW follows AS (PARTITION BY l.tenant, l.account ORDER BY l.version)
         ) legs
         WHERE version = next_version AND at >= previous_at AND (floor IS NULL OR balance >= floor);
@@ -87,11 +102,13 @@ _FUNCTIONS = (
         END IF;
       END IF;
 
-      IF EXISTS (SELECT FROM fresh WHERE operation <> 'post' AND outcome = 'applied') THEN
+      IF with_holds THEN
         INSERT INTO hold (tenant, id, debit, credit, amount, taken, state, expires_at, at)
         SELECT f.tenant, f.id, f.debit, f.credit, f.amount, 0, 'open', f.expires_at, f.at
-        FROM fresh f JOIN account a ON a.tenant = f.tenant AND a.id = f.debit AND a.asset = f.asset
-        WHERE f.operation = 'hold' AND f.outcome = 'applied' AND a.closed_at IS NULL;
+        FROM fresh f, LATERAL (
+          SELECT FROM account WHERE tenant = f.tenant AND id = f.debit AND asset = f.asset
+            AND closed_at IS NULL OFFSET 0
+        ) a WHERE f.operation = 'hold' AND f.outcome = 'applied';
         GET DIAGNOSTICS done = ROW_COUNT;
         SELECT count(*) INTO wanted FROM fresh WHERE operation = 'hold' AND outcome = 'applied';
         IF done <> wanted THEN
@@ -114,8 +131,11 @@ _FUNCTIONS = (
             max(at) FILTER (WHERE operation = 'expire') AS expired_at
           FROM fresh WHERE hold IS NOT NULL AND outcome = 'applied'
           GROUP BY tenant, hold, debit, credit
-        ) c
-        WHERE h.tenant = c.tenant AND h.id = c.hold AND h.debit = c.debit AND h.credit = c.credit
+        ) c, LATERAL (
+          SELECT ctid AS place FROM hold WHERE tenant = c.tenant AND id = c.hold
+            AND debit = c.debit AND credit = c.credit OFFSET 0
+        ) k
+        WHERE h.ctid = k.place
           AND h.state = 'open' AND h.taken + c.captured <= h.amount
           AND (c.ends = 0 OR (c.ends = 1 AND h.taken + c.captured + c.given_back = h.amount))
           AND (c.captured_at IS NULL OR h.expires_at IS NULL OR c.captured_at < h.expires_at)
@@ -131,20 +151,23 @@ _FUNCTIONS = (
 
       WITH change AS (
         SELECT tenant, id, sum(delta)::bigint AS delta, sum(held)::bigint AS held,
-          sum(steps)::bigint AS steps, min(at) AS first_at, max(at) AS last_at
+          count(version) AS steps, min(at) AS first_at, max(at) AS last_at
         FROM (
-          SELECT tenant, debit AS id, at,
+          SELECT tenant, debit AS id, at, debit_version AS version,
             CASE WHEN debit_version IS NULL THEN 0 ELSE -amount END AS delta,
-            CASE WHEN debit_version IS NULL THEN 0 ELSE 1 END AS steps,
             CASE operation WHEN 'post' THEN 0 WHEN 'hold' THEN amount ELSE -amount END AS held
           FROM fresh WHERE outcome = 'applied'
           UNION ALL
-          SELECT tenant, credit, at, amount, 1, 0 FROM fresh WHERE credit_version IS NOT NULL
+          SELECT tenant, credit, at, credit_version, amount, 0
+          FROM fresh WHERE credit_version IS NOT NULL
         ) legs GROUP BY tenant, id
       ), changed AS (
         UPDATE account a SET posted = a.posted + c.delta, held = a.held + c.held,
           version = a.version + c.steps, at = c.last_at
-        FROM change c WHERE a.tenant = c.tenant AND a.id = c.id AND a.at <= c.first_at
+        FROM change c, LATERAL (
+          SELECT ctid AS place FROM account WHERE tenant = c.tenant AND id = c.id OFFSET 0
+        ) k
+        WHERE a.ctid = k.place AND a.at <= c.first_at
         RETURNING 1
       )
       SELECT (SELECT count(*) FROM change), (SELECT count(*) FROM changed) INTO wanted, done;
@@ -155,13 +178,13 @@ _FUNCTIONS = (
       RETURN NULL;
     END $$
     """,
-    """
-    CREATE FUNCTION ledger_unsealed() RETURNS trigger
-    LANGUAGE plpgsql SET enable_seqscan = off AS $$
+    f"""
+    CREATE FUNCTION ledger_unsealed() RETURNS trigger LANGUAGE plpgsql {_KEYED} AS $$
     BEGIN
       IF EXISTS (
-        SELECT FROM gone g WHERE NOT EXISTS (
-          SELECT FROM leaf l WHERE l.tenant = g.tenant AND l.entry = g.entry)
+        SELECT FROM gone g LEFT JOIN LATERAL (
+          SELECT true AS sealed FROM leaf WHERE tenant = g.tenant AND entry = g.entry OFFSET 0
+        ) l ON true WHERE l.sealed IS NULL
       ) THEN
         RAISE EXCEPTION 'ledger: an entry leaves the queue only when it is sealed'
           USING ERRCODE = 'integrity_constraint_violation';
@@ -231,4 +254,4 @@ _TRIGGERS = (
     ),
 )
 
-GUARDS = (*_FUNCTIONS, *_TRIGGERS)
+GUARDS = (*FUNCTIONS, *_TRIGGERS)

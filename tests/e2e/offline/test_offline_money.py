@@ -23,6 +23,7 @@ async def test_money_goes_from_a_card_over_two_phones_back_to_an_account(
         "posted": 0,
         "held": 0,
         "available": 0,
+        "emergency": 0,
         "offline": 5_000,
     }
 

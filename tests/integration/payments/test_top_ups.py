@@ -6,11 +6,11 @@ import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID, uuid5
+from typing import Any
+from uuid import uuid5
 
 import pytest
 
-from server.identity.models import ContactRow, UserRow
 from server.kit.auth import Caller
 from server.kit.errors import IdempotencyConflict, NotFound
 from server.kit.money import UnknownCurrency
@@ -19,70 +19,26 @@ from server.ledger import (
     AccountKind,
     AccountRef,
     EntryRequest,
-    balance,
     close_account,
     post_many,
     trial_balance,
 )
 from server.payments import GatewayPayment, PaymentStatus, SandboxGateway, resume_top_ups, top_up
-from server.payments.errors import PhoneUnconfirmed, TopUpTooLarge
+from server.payments.cards.errors import TopUpTooLarge
+from server.payments.cards.top_ups import TOP_UP_MAX, own_top_up
+from server.payments.errors import PhoneUnconfirmed
 from server.payments.gateway import GatewayUnavailable
-from server.payments.history import page
-from server.payments.schemas import HistoryItem, TopUpCreate
-from server.payments.top_ups import TOP_UP_MAX, find_top_up
 from tests.conftest import Database
 from tests.fakes.clock import ManualClock
+from tests.integration.payments.people import NAMES, available, join, wish
 
 ROOT = Path(__file__).parents[3]
-_NAMES = UUID("1d0f2a5c-0c0f-5a7e-9f3f-5a3a0b5f2c11")
 LATER = timedelta(minutes=5)
 
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> SandboxGateway:
     return SandboxGateway(tmp_path / "cards.sqlite")
-
-
-async def join(uow: UnitOfWork, name: str = "ada", *, confirmed: bool = True) -> Caller:
-    user = uuid5(_NAMES, name)
-
-    async def command(tx: Tx) -> None:
-        tx.session.add(
-            UserRow(
-                tenant=1,
-                id=user,
-                username=name,
-                display_name=name,
-                role="user",
-                password_hash="none",
-                created_at=tx.now,
-            )
-        )
-        await tx.session.flush()
-        tx.session.add(
-            ContactRow(
-                tenant=1,
-                id=uuid5(_NAMES, f"phone/{name}"),
-                user_id=user,
-                kind="phone",
-                address_index=user.bytes * 2,
-                address_sealed=b"",
-                confirmed_at=tx.now if confirmed else None,
-                created_at=tx.now,
-            )
-        )
-
-    await uow.run(command)
-    return Caller(tenant=1, user_id=user, session_id=user, role="user")
-
-
-async def available(uow: UnitOfWork, caller: Caller, currency: str = "EUR") -> int:
-    ref = AccountRef(AccountKind.USER_AVAILABLE, currency, caller.user_id)
-    return (await uow.read(lambda tx: balance(tx, ref))).available
-
-
-def wish(card: str = "sandbox-ok", amount: int = 2_500, currency: str = "EUR") -> TopUpCreate:
-    return TopUpCreate(amount=amount, currency=currency, card=card)
 
 
 async def test_a_card_that_works_credits_the_user(uow: UnitOfWork, gateway: SandboxGateway) -> None:
@@ -178,21 +134,22 @@ async def test_an_unreachable_gateway_leaves_it_pending_for_a_day_and_then_decli
     assert await resume_top_ups(uow, gateway) == 0
     clock.advance(timedelta(hours=23))
     assert await resume_top_ups(uow, gateway) == 1
-    after = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
+    after = await uow.read(lambda tx: own_top_up(tx, ada, row.id))
     assert (after.status, after.reason) == ("declined", "gateway_unreachable")
     assert await available(uow, ada) == 0
 
 
-class _RetriedMeanwhile:
+class _RetriedMeanwhile(SandboxGateway):
     """The sandbox, and a user who sends the request again right after the job has looked."""
 
     def __init__(self, sandbox: SandboxGateway, uow: UnitOfWork, caller: Caller) -> None:
+        super().__init__(sandbox._path)
         self._sandbox, self._uow, self._caller = sandbox, uow, caller
 
     async def create_payment(self, **_: object) -> GatewayPayment:
         raise GatewayUnavailable("never from here")
 
-    async def find_payment(self, idempotency_key: str) -> GatewayPayment | None:
+    async def find_payment(self, idempotency_key: str, **_: object) -> GatewayPayment | None:
         found = await self._sandbox.find_payment(idempotency_key)
         await top_up(self._uow, self._sandbox, self._caller, wish(), key="k")
         return found
@@ -209,7 +166,7 @@ async def test_a_retry_that_meets_the_job_giving_up_charges_no_card_in_vain(
     await resume_top_ups(uow, meeting)
     clock.advance(timedelta(hours=2))
     assert await resume_top_ups(uow, gateway) <= 1
-    after = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
+    after = await uow.read(lambda tx: own_top_up(tx, ada, row.id))
     assert after.status == "declined"
     assert await gateway.charged() == 0
 
@@ -236,7 +193,7 @@ async def _close_first_account(tx: Tx, caller: Caller) -> None:
         amount=1,
     )
     back = EntryRequest(
-        id=uuid5(_NAMES, "empty"),
+        id=uuid5(NAMES, "empty"),
         kind="test.empty",
         debit=entry.credit,
         credit=entry.debit,
@@ -253,28 +210,18 @@ async def test_a_process_asks_its_card_gateway_about_its_own_tenant_only(
     row = await top_up(uow, gateway, ada, wish("sandbox-pending"), key="k")
     clock.advance(LATER)
     assert await resume_top_ups(uow, gateway, tenant=2) == 0
-    again = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
+    again = await uow.read(lambda tx: own_top_up(tx, ada, row.id))
     assert (again.status, again.attempts) == ("pending", 0)
     assert await resume_top_ups(uow, gateway, tenant=1) == 1
 
 
-class _Dies:
+class _Dies(SandboxGateway):
     """Charges through the real sandbox and then kills this process."""
 
-    def __init__(self, path: Path) -> None:
-        self._sandbox = SandboxGateway(path)
-
-    async def create_payment(
-        self, *, amount: int, currency: str, card: str, idempotency_key: str
-    ) -> GatewayPayment:
-        await self._sandbox.create_payment(
-            amount=amount, currency=currency, card=card, idempotency_key=idempotency_key
-        )
+    async def create_payment(self, **wish: Any) -> GatewayPayment:
+        await super().create_payment(**wish)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("dead processes do not come here")
-
-    async def find_payment(self, idempotency_key: str) -> GatewayPayment | None:
-        return await self._sandbox.find_payment(idempotency_key)
 
 
 async def dying_process(url: str, cards: Path) -> None:
@@ -284,7 +231,7 @@ async def dying_process(url: str, cards: Path) -> None:
 
     clock = ManualClock()
     uow = UnitOfWork(create_engine(url), clock=clock, ids=SystemIds(clock))
-    ada = uuid5(_NAMES, "ada")
+    ada = uuid5(NAMES, "ada")
     caller = Caller(tenant=1, user_id=ada, session_id=ada, role="user")
     await top_up(uow, _Dies(cards), caller, wish(), key="k")
 
@@ -313,13 +260,13 @@ async def test_a_kill_after_the_charge_and_before_the_credit_loses_nothing(
     assert await available(uow, ada) == 2_500
 
 
-class _Late:
+class _Late(SandboxGateway):
     """Answers that a payment is pending, and never anything else."""
 
     async def create_payment(self, **_: object) -> GatewayPayment:
         return GatewayPayment("late", PaymentStatus.PENDING)
 
-    async def find_payment(self, idempotency_key: str) -> GatewayPayment | None:
+    async def find_payment(self, idempotency_key: str, **_: object) -> GatewayPayment | None:
         raise GatewayUnavailable(idempotency_key)
 
 
@@ -327,13 +274,13 @@ async def test_a_gateway_that_is_down_is_asked_less_and_less_often(
     uow: UnitOfWork, clock: ManualClock
 ) -> None:
     ada = await join(uow)
-    row = await top_up(uow, _Late(), ada, wish(), key="k")
+    row = await top_up(uow, _Late(Path("unused")), ada, wish(), key="k")
     waits = []
     for _ in range(4):
-        now = await uow.read(lambda tx: find_top_up(tx, ada, row.id))
+        now = await uow.read(lambda tx: own_top_up(tx, ada, row.id))
         waits.append(now.retry_at - clock.now())
         clock.advance(waits[-1])
-        assert await resume_top_ups(uow, _Late()) == 0
+        assert await resume_top_ups(uow, _Late(Path("unused"))) == 0
     assert waits == sorted(waits)
     assert waits[-1] > waits[0]
 
@@ -358,33 +305,4 @@ async def test_another_persons_top_up_is_not_found(
     ada, bob = await join(uow), await join(uow, "bob")
     row = await top_up(uow, gateway, ada, wish(), key="k")
     with pytest.raises(NotFound):
-        await uow.read(lambda tx: find_top_up(tx, bob, row.id))
-
-
-async def test_history_gives_every_change_once_the_newest_first(
-    uow: UnitOfWork, gateway: SandboxGateway, clock: ManualClock
-) -> None:
-    ada, bob = await join(uow), await join(uow, "bob")
-    amounts = []
-    for number in range(1, 8):
-        currency = "EUR" if number % 3 else "TRY"
-        clock.advance(timedelta(seconds=1))
-        await top_up(uow, gateway, ada, wish(amount=number, currency=currency), key=f"k{number}")
-        amounts.append((currency, number))
-    await top_up(uow, gateway, bob, wish(), key="k")
-
-    found: list[HistoryItem] = []
-    cursor: str | None = None
-    while True:
-        at = cursor
-        part = await uow.read(lambda tx, at=at: page(tx, ada, cursor=at, limit=2))  # type: ignore[misc]
-        assert len(part.items) <= 2
-        found += part.items
-        cursor = part.next_cursor
-        if cursor is None:
-            break
-        if len(found) == 2:
-            clock.advance(timedelta(seconds=1))
-            await top_up(uow, gateway, ada, wish(amount=99), key="meanwhile")
-    assert [(item.currency, item.amount) for item in found] == amounts[::-1]
-    assert {item.kind for item in found} == {"payments.top_up"}
+        await uow.read(lambda tx: own_top_up(tx, bob, row.id))

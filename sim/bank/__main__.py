@@ -1,0 +1,3 @@
+from sim.bank.cli import main
+
+main()
