@@ -170,6 +170,7 @@ def create_app(settings: Settings, ports: Ports | None = None) -> Litestar:
             await workflows.close()
             await payouts.book.close()
             await cache.close()
+            await uow.drained()
             await engine.dispose()
             await bank_api.close()
             if isinstance(cards, StripeGateway):

@@ -8,11 +8,11 @@ time. A command therefore touches nothing but its transaction.
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
@@ -53,6 +53,7 @@ class UnitOfWork:
         self._ids = ids
         # SQLite has one writer; queueing here is fair, its busy handler is not.
         self._writer = asyncio.Lock() if self.dialect == "sqlite" else nullcontext()
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._turns: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(
@@ -63,9 +64,15 @@ class UnitOfWork:
         Of commands with the same ``turn`` this process runs one at a time. It is for those that
         would only wait for each other in the database, and keep its connections from all others.
 
+        Whoever is cancelled meanwhile learns nothing; on SQLite the command is finished all the
+        same, as with any request whose answer got lost.
+
         Raises:
             Unavailable: the database refused every attempt.
         """
+        return await self._whole(self._attempts(command, turn))
+
+    async def _attempts(self, command: Callable[[Tx], Awaitable[T]], turn: Hashable | None) -> T:
         for attempt in range(ATTEMPTS_MAX):
             try:
                 waits = nullcontext() if turn is None else self._turns[turn]
@@ -82,8 +89,35 @@ class UnitOfWork:
 
     async def read(self, query: Callable[[Tx], Awaitable[T]]) -> T:
         """Run a query in a transaction that writes nothing."""
-        async with self._begin(read_only=True) as tx:
-            return await query(tx)
+
+        async def work() -> T:
+            async with self._begin(read_only=True) as tx:
+                return await query(tx)
+
+        return await self._whole(work())
+
+    async def drained(self) -> None:
+        """Wait for what goes on although whoever asked for it is gone."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work which, on SQLite, no cancellation of the caller cuts short.
+
+        The driver hands statements to a thread. One that is abandoned there leaves its connection
+        in the pool with a transaction open, and that keeps every later writer out.
+        """
+        if self.dialect != "sqlite":
+            return await work
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     @asynccontextmanager
     async def _begin(self, *, read_only: bool) -> AsyncIterator[Tx]:

@@ -12,7 +12,7 @@ from tests.packaging.conftest import ROOT, Phone
 pytestmark = pytest.mark.slow
 
 PACKAGES = ("client_sdk", "offline_protocol", "server", "sim")
-_KINDS = {".py", ".typed", ".sql", ".html", ".css", ".js", ".json", ".po", ".mo", ".txt"}
+_KINDS = {".py", ".typed", ".sql", ".html", ".css", ".js", ".json", ".po", ".txt", ".ttf", ".typ"}
 
 
 @pytest.fixture(scope="module")

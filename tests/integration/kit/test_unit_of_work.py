@@ -53,6 +53,7 @@ async def test_a_command_that_is_cancelled_anywhere_leaves_no_half_and_no_open_t
     uow: UnitOfWork,
 ) -> None:
     async def increment_twice(tx: Tx) -> None:
+        await tx.connection.execute(text("SELECT count(*) FROM counter"))
         for _ in range(2):
             await tx.connection.execute(text("UPDATE counter SET n = n + 1"))
 
@@ -64,6 +65,10 @@ async def test_a_command_that_is_cancelled_anywhere_leaves_no_half_and_no_open_t
         task.cancel()
         outcome = (await asyncio.gather(task, return_exceptions=True))[0]
         done += outcome is None
+        await uow.read(_read)
+        await asyncio.wait_for(uow.run(increment_twice), 60)
+        done += 1
+    await uow.drained()
     counted = await uow.read(_read)
     assert counted % 2 == 0
     assert counted >= 2 * done
