@@ -45,6 +45,9 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "fx-terms": "Show and change spreads and charges of exchanges.",
     "fx-report": "Show what exchanges left the house with, and earned.",
     "limits": "Show and change limits, give people levels.",
+    "withdrawal-terms": "Show and change minimum, maximum and fee of withdrawals.",
+    "workflows": "See what is stuck, replay it, give it up.",
+    "events": "Show, replay and clean up events and dead letters.",
     "demo": "Watch people pay offline, one cheat, and everything settle.",
 }
 EXTRAS: Final[Mapping[str, tuple[str, str]]] = {

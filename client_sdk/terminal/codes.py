@@ -30,6 +30,7 @@ SUFFIXES: Final = (".png", ".gif")
 _LINES_AROUND: Final = 3
 """Of the window: the title, a line of advice, and the one with the cursor."""
 _TOO_SMALL: Final = "(This window is too small for a code: enlarge it, or have a file written.)"
+_PLAIN: Final = "\x1b[0m"
 _UP: Final = "\x1b[{lines}A"
 _PASTED_LINES_MAX: Final = 1_000
 
@@ -198,7 +199,7 @@ def _play(screens: Iterator[str], *, interval_ms: int) -> None:
             drawn = screen.count("\n")
             typed = select.select([sys.stdin], [], [], interval_ms / 1000)[0]
             if interrupted.is_set():
-                click.echo()
+                click.echo(_PLAIN)
                 break
             if typed:
                 sys.stdin.readline()

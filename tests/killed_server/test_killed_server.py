@@ -87,6 +87,8 @@ async def test_people_who_retry_neither_lose_nor_double_money(
             resent = sum(payer.resent for payer in payers.values())
             for payer in payers.values():
                 for wish, answer in payer.answers:
+                    if answer.status >= 400 and wish.path.endswith("/refunds"):
+                        continue  # refunds keep no refusal: their key may be used again
                     again = await insist(client, payer, wish)
                     assert again.status == answer.status
                     assert again.body.get("id") == answer.body.get("id")

@@ -6,7 +6,7 @@ left unlocked, or a stolen access token, cannot reach the money without the pass
 """
 
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, cast
 from uuid import UUID, uuid5
 
 from server.identity import signed_in_at
@@ -14,7 +14,7 @@ from server.kit.auth import Caller
 from server.kit.idempotency import fingerprint, once
 from server.kit.money import asset
 from server.kit.unit_of_work import Tx, UnitOfWork
-from server.ledger import AccountKind, AccountRef, EntryRequest, balance, post_many
+from server.ledger import AccountKind, AccountRef, EntryRequest, Outcome, balance, post_many
 from server.payments.emergency.errors import SignInAgain
 from server.payments.emergency.schemas import EmergencyMove, EmergencyView
 
@@ -34,7 +34,7 @@ async def lock_money(
         UnknownCurrency: this server does not know the currency.
         IdempotencyConflict: the key was used for something else.
     """
-    return await uow.run(lambda tx: _move(tx, caller, data, "lock", key))
+    return _told(await uow.run(lambda tx: _move(tx, caller, data, "lock", key)))
 
 
 async def unlock_money(
@@ -49,7 +49,7 @@ async def unlock_money(
         IdempotencyConflict: the key was used for something else.
     """
 
-    async def command(tx: Tx) -> EmergencyView:
+    async def command(tx: Tx) -> EmergencyView | Outcome:
         began = await signed_in_at(tx, caller)
         if began is None or began <= tx.now - FRESH_FOR:
             raise SignInAgain(
@@ -59,18 +59,28 @@ async def unlock_money(
             )
         return await _move(tx, caller, data, "unlock", key)
 
-    return await uow.run(command)
+    return _told(await uow.run(command))
+
+
+def _told(answer: EmergencyView | Outcome) -> EmergencyView:
+    """Return the answer, or raise what was refused once that has been committed."""
+    if isinstance(answer, EmergencyView):
+        return answer
+    answer.raise_for_refusal()
+    raise AssertionError("an entry that was applied has a view")
 
 
 async def _move(
     tx: Tx, caller: Caller, data: EmergencyMove, direction: Direction, key: str
-) -> EmergencyView:
+) -> EmergencyView | Outcome:
+    """Move money, or return the refusal: it is kept too, so a late retry does not turn it round."""
     asset(data.currency)
+    request = _posting(caller, data, direction, key)
 
-    async def work() -> EmergencyView:
-        request = _posting(caller, data, direction, key)
-        for outcome in await post_many(tx, [request]):
-            outcome.raise_for_refusal()
+    async def work() -> EmergencyView | None:
+        (outcome,) = await post_many(tx, [request])
+        if not outcome.applied:
+            return None
         emergency = await balance(tx, _ref(caller, AccountKind.USER_EMERGENCY, data.currency))
         available = await balance(tx, _ref(caller, AccountKind.USER_AVAILABLE, data.currency))
         return EmergencyView(
@@ -83,16 +93,20 @@ async def _move(
             as_of=tx.now,
         )
 
-    return await once(
+    answer: EmergencyView | None = await once(
         tx,
         tenant=caller.tenant,
         owner=caller.user_id,
         operation=f"emergency.{direction}",
         key=key,
         digest=fingerprint(data),
-        answer_type=EmergencyView,
+        answer_type=cast("type[EmergencyView | None]", EmergencyView | None),
         work=work,
     )
+    if answer is not None:
+        return answer
+    (refused,) = await post_many(tx, [request])
+    return refused
 
 
 def _posting(caller: Caller, data: EmergencyMove, direction: Direction, key: str) -> EntryRequest:

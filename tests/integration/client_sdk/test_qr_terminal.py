@@ -120,7 +120,8 @@ class Terminal:
         """What was written up to the end of the command."""
         while self.read():
             pass
-        return self.transcript.decode().replace("\r\n", "\n")
+        # A signal may cost a pseudo-terminal some bytes of what was being written.
+        return self.transcript.decode(errors="replace").replace("\r\n", "\n")
 
 
 @contextmanager
