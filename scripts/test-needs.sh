@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make sure that the programs the tests start are installed: PostgreSQL, Redis, NATS, RabbitMQ, curl,
-# a PKCS#11 token in software, and Node for the TypeScript implementation of the protocol.
+# a PKCS#11 token in software, a reader of PDF, and Node for the TypeScript implementation of the protocol.
 set -eu
 missing=""
 command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
@@ -13,6 +13,7 @@ command -v npm >/dev/null 2>&1 || missing="$missing npm"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v nats-server >/dev/null 2>&1 || [ -x /usr/sbin/nats-server ] || missing="$missing nats-server"
 command -v rabbitmq-server >/dev/null 2>&1 || [ -x /usr/sbin/rabbitmq-server ] || missing="$missing rabbitmq-server"
+command -v pdftotext >/dev/null 2>&1 || missing="$missing poppler-utils"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "The tests need:$missing. On Debian: sudo apt-get install$missing" >&2
